@@ -1,0 +1,13 @@
+"""JAX's side of `keras_mhe._backend`."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+
+def known_values(indices: Any) -> np.ndarray | None:
+    """Returns the values of `indices`, or `None` inside a traced function."""
+    if isinstance(indices, jax.core.Tracer):
+        return None
+    return np.asarray(indices)

@@ -1,0 +1,52 @@
+"""Limits of floating point arithmetic: the only home of small constants."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_mhe._typing import Tensor
+
+#: Where a potential of high power is continued by its tangent, so that sums
+#: over many pairs and gradients of short neurons stay in float32's range.
+LARGEST_POTENTIAL = 1e15
+
+#: Gradients are cut here, far above anything a training run can use. Reached
+#: only by neurons whose norm is below 1e-28.
+LARGEST_GRADIENT = 1e30
+
+
+#: The largest finite float16.
+LARGEST_HALF = 65504.0
+
+
+def computation_dtype(tensor: Tensor) -> str:
+    """Returns `"float64"` for float64 tensors, `"float32"` for all others."""
+    dtype = keras.backend.standardize_dtype(tensor.dtype)
+    return "float64" if dtype == "float64" else "float32"
+
+
+def resolution(dtype: str) -> float:
+    """Returns the smallest `r**2 = 2 - 2c` told apart from 0.
+
+    A cosine of unit vectors carries an error of a few machine epsilons. Two
+    vectors closer than 16 of them (`r` below 1.4e-3 in float32, 6e-8 in
+    float64) may as well be equal, and the direction from one to the other is
+    rounding noise.
+    """
+    return 16.0 * float(np.finfo(dtype).eps)
+
+
+def smallest_normal(dtype: str) -> float:
+    """Returns the smallest number that no backend flushes to zero."""
+    return float(np.finfo(dtype).tiny)
+
+
+def cut_gradient(gradient: Tensor) -> Tensor:
+    """Returns the gradient with infinite entries made large and finite."""
+    return ops.clip(gradient, -LARGEST_GRADIENT, LARGEST_GRADIENT)
+
+
+def cast_gradient(gradient: Tensor, dtype: str) -> Tensor:
+    """Casts to the weight's dtype, cut to the range where it stays finite."""
+    largest = LARGEST_HALF if dtype == "float16" else LARGEST_GRADIENT
+    return ops.cast(ops.clip(gradient, -largest, largest), dtype)

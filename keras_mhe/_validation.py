@@ -1,0 +1,152 @@
+"""Argument checks. Every message names argument, expectation and receipt."""
+
+import math
+import numbers
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+DISTANCES = ("euclidean", "angular")
+
+
+def non_negative_real(name: str, value: Any) -> float:
+    """Returns `value` as a float, or raises if it is not a real >= 0."""
+    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not is_real or not math.isfinite(value) or value < 0:
+        raise ValueError(
+            f"`{name}` must be a finite real number >= 0. "
+            f"Received: {name}={value!r}."
+        )
+    return float(value)
+
+
+def positive_integer(name: str, value: Any) -> int:
+    """Returns `value` as an int, or raises if it is not an integer >= 1."""
+    is_integer = isinstance(value, numbers.Integral)
+    if not is_integer or isinstance(value, bool) or value < 1:
+        raise ValueError(
+            f"`{name}` must be an integer >= 1. Received: {name}={value!r}."
+        )
+    return int(value)
+
+
+def choice(name: str, value: Any, choices: Sequence[str]) -> str:
+    """Returns `value`, or raises if it is not one of `choices`."""
+    if not isinstance(value, str) or value not in choices:
+        expected = ", ".join(repr(option) for option in choices)
+        raise ValueError(
+            f"`{name}` must be one of {expected}. Received: {name}={value!r}."
+        )
+    return value
+
+
+def boolean(name: str, value: Any) -> bool:
+    """Returns `value` as a bool, or raises if it is anything else."""
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(
+            f"`{name}` must be True or False. Received: {name}={value!r}."
+        )
+    return bool(value)
+
+
+def block_size(value: Any) -> int | str:
+    """Returns a valid `block_size`: `"auto"` or an integer >= 1."""
+    if isinstance(value, str) and value == "auto":
+        return value
+    try:
+        return positive_integer("block_size", value)
+    except ValueError:
+        raise ValueError(
+            "`block_size` must be 'auto' or an integer >= 1. "
+            f"Received: block_size={value!r}."
+        ) from None
+
+
+def axes(value: Any) -> int | tuple[int, ...]:
+    """Returns `neuron_axis` as an int or a non-empty tuple of ints.
+
+    Lists are accepted, because JSON configurations turn tuples into lists.
+    """
+    try:
+        if isinstance(value, list | tuple) and len(value) > 0:
+            return tuple(_axis(axis) for axis in value)
+        return _axis(value)
+    except TypeError:
+        raise ValueError(
+            "`neuron_axis` must be an integer or a non-empty tuple of "
+            f"integers. Received: neuron_axis={value!r}."
+        ) from None
+
+
+def _axis(value: Any) -> int:
+    if isinstance(value, bool):
+        raise TypeError
+    return operator.index(value)
+
+
+def axes_of_rank(
+    neuron_axis: int | tuple[int, ...], shape: Sequence[Any]
+) -> tuple[int, ...]:
+    """Returns the neuron axes as non-negative positions in `shape`.
+
+    Raises:
+        ValueError: If `shape` has rank 0 or 1, or if an axis is out of range,
+            named twice, or if no axis is left to be a neuron's vector.
+    """
+    rank = len(shape)
+    if rank < 2:
+        raise ValueError(
+            "`weights` must have rank 2 or more: axes that count the neurons "
+            "and axes that hold each neuron's vector. "
+            f"Received: weights.shape={tuple(shape)}."
+        )
+    named = (neuron_axis,) if isinstance(neuron_axis, int) else neuron_axis
+    if any(not -rank <= axis < rank for axis in named):
+        raise ValueError(
+            f"`neuron_axis` must be in [{-rank}, {rank - 1}] for weights of "
+            f"rank {rank}. Received: neuron_axis={neuron_axis}, "
+            f"weights.shape={tuple(shape)}."
+        )
+    positions = tuple(axis % rank for axis in named)
+    if len(set(positions)) < len(positions) or len(positions) == rank:
+        raise ValueError(
+            "`neuron_axis` must name each axis once and leave at least one "
+            "axis for the neuron's vector. "
+            f"Received: neuron_axis={neuron_axis}, "
+            f"weights.shape={tuple(shape)}."
+        )
+    return positions
+
+
+def groups_divide(groups: int, num_neurons: Any) -> None:
+    """Raises if a known number of neurons is 0 or not divided by `groups`."""
+    if not isinstance(num_neurons, int):
+        return
+    if num_neurons == 0:
+        raise ValueError(
+            "`weights` must hold at least one neuron. Received: 0 neurons."
+        )
+    if num_neurons % groups:
+        raise ValueError(
+            "`groups` must divide the number of neurons. "
+            f"Received: groups={groups}, number of neurons={num_neurons}."
+        )
+
+
+def indices_in_range(name: str, indices: Any, size: Any) -> None:
+    """Raises unless the known `indices` are a vector of ints in [0, size)."""
+    if indices.ndim != 1 or indices.dtype.kind not in "iu" or not indices.size:
+        raise ValueError(
+            f"`{name}` must be a non-empty vector of integers, shape (m,). "
+            f"Received: shape={indices.shape}, dtype={indices.dtype}."
+        )
+    if not isinstance(size, int):
+        return
+    wrong = indices[(indices < 0) | (indices >= size)]
+    if wrong.size:
+        raise ValueError(
+            f"`{name}` must be in [0, {size - 1}], the indices of the "
+            f"neurons. Received: {wrong[0]}."
+        )

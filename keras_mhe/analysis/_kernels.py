@@ -1,0 +1,130 @@
+"""Kernels of a model that hold neurons, with the axes that count them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+
+from keras import layers, ops
+
+from keras_mhe._typing import KerasObject
+from keras_mhe.functional import hyperspherical_energy
+
+
+@dataclass(frozen=True)
+class NeuronKernel:
+    """A weight whose neurons can be compared.
+
+    Attributes:
+        name: Path of the layer in the model, plus the weight's name where a
+            layer has several kernels.
+        variable: The Keras variable.
+        neuron_axis: Axis or axes that count the neurons.
+        groups: Blocks of neurons that do not meet each other.
+    """
+
+    name: str
+    variable: KerasObject
+    neuron_axis: int | tuple[int, ...] = -1
+    groups: int = 1
+
+    @property
+    def num_neurons(self) -> int:
+        """Number of neurons that meet each other, those of one group."""
+        axes = self.neuron_axis
+        named = (axes,) if isinstance(axes, int) else axes
+        return prod(self.variable.shape[axis] for axis in named) // self.groups
+
+    @property
+    def dim(self) -> int:
+        """Number of entries of each neuron's vector."""
+        return prod(self.variable.shape) // (self.num_neurons * self.groups)
+
+    def energy(self, *, power: float, distance: str, half_space: bool) -> float:
+        """Hyperspherical energy of the kernel's present values."""
+        return float(
+            ops.convert_to_numpy(
+                hyperspherical_energy(
+                    self.variable,
+                    power=power,
+                    distance=distance,
+                    half_space=half_space,
+                    neuron_axis=self.neuron_axis,
+                    groups=self.groups,
+                )
+            )
+        )
+
+
+def neuron_kernels(model: KerasObject) -> list[NeuronKernel]:
+    """Finds the kernels of a built model's layers, nested models included.
+
+    Covers dense, embedding, all convolution and the LSTM, GRU and simple
+    recurrent layers. Kernels with fewer than two neurons to compare, or with
+    vectors of one entry, are left out, and a shared layer counts once.
+
+    Args:
+        model: A built Keras model.
+
+    Returns:
+        List of `NeuronKernel` in the order of `model.layers`.
+
+    Example:
+        >>> import keras
+        >>> from keras_mhe.analysis import neuron_kernels
+        >>> model = keras.Sequential(
+        ...     [keras.Input((4,)), keras.layers.Dense(3, name="hidden")]
+        ... )
+        >>> [(k.name, k.num_neurons, k.dim) for k in neuron_kernels(model)]
+        [('hidden', 3, 4)]
+    """
+    found = {}
+    for layer in _layers(model):
+        for kernel in _kernels_of_layer(layer):
+            if kernel.num_neurons > 1 and kernel.dim > 1:
+                found.setdefault(id(kernel.variable), kernel)
+    return list(found.values())
+
+
+def _layers(model: KerasObject) -> Iterator[KerasObject]:
+    for layer in model.layers:
+        if hasattr(layer, "layers"):
+            yield from _layers(layer)
+        else:
+            yield layer
+
+
+def _kernels_of_layer(layer: KerasObject) -> Iterator[NeuronKernel]:
+    name = layer.path
+    if isinstance(layer, _LAST_AXIS):
+        # The filters of one group of a convolution share their inputs.
+        groups = getattr(layer, "groups", 1)
+        yield NeuronKernel(name, layer.kernel, -1, groups)
+    elif isinstance(layer, _TRANSPOSED):
+        yield NeuronKernel(name, layer.kernel, -2)
+    elif isinstance(layer, _DEPTHWISE):
+        yield _depthwise(name, layer.kernel)
+    elif isinstance(layer, _SEPARABLE):
+        yield _depthwise(f"{name}/depthwise_kernel", layer.depthwise_kernel)
+        yield NeuronKernel(f"{name}/pointwise_kernel", layer.pointwise_kernel)
+    elif isinstance(layer, layers.Embedding):
+        yield NeuronKernel(name, layer.embeddings, 0)
+    elif isinstance(layer, tuple(_GATES)):
+        # Compared gate by gate.
+        gates = next(n for cls, n in _GATES.items() if isinstance(layer, cls))
+        yield NeuronKernel(name, layer.cell.kernel, -1, gates)
+
+
+def _depthwise(name: str, kernel: KerasObject) -> NeuronKernel:
+    """Filters `(..., in, multiplier)` compared within an input channel."""
+    return NeuronKernel(name, kernel, (-2, -1), kernel.shape[-2])
+
+
+_LAST_AXIS = (layers.Dense, layers.Conv1D, layers.Conv2D, layers.Conv3D)
+_TRANSPOSED = (
+    layers.Conv1DTranspose,
+    layers.Conv2DTranspose,
+    layers.Conv3DTranspose,
+)
+_DEPTHWISE = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
+_SEPARABLE = (layers.SeparableConv1D, layers.SeparableConv2D)
+_GATES = {layers.LSTM: 4, layers.GRU: 3, layers.SimpleRNN: 1}

@@ -1,0 +1,188 @@
+"""Hyperspherical energy: value and gradient in one pass."""
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_mhe import _backend, _numerics, _validation
+from keras_mhe._typing import Tensor
+from keras_mhe.functional._neurons import Directions, neuron_matrix
+from keras_mhe.functional._pairs import (
+    mean_over_all_pairs,
+    mean_over_anchor_pairs,
+)
+from keras_mhe.functional._potentials import Potential
+
+
+def hyperspherical_energy(
+    weights: Tensor,
+    *,
+    power: float = 2,
+    distance: str = "euclidean",
+    half_space: bool = False,
+    neuron_axis: int | tuple[int, ...] = -1,
+    groups: int = 1,
+    epsilon: float = 0.0,
+    anchors: Tensor | None = None,
+    block_size: int | str = "auto",
+) -> Tensor:
+    r"""Mean energy of all pairs of neuron directions; low means well spread.
+
+    Each neuron is scaled to unit length, `u_i = w_i / |w_i|`. With the
+    Euclidean distance `r = |u_i - u_j|` (0 to 2) or the angle
+    `t = arccos(u_i . u_j)` (0 to pi, radians), a pair adds
+
+        f = r**-power    or    -log(r)    for power=0    (euclidean)
+        f = t**-power    or    -log(t)    for power=0    (angular)
+
+    and the mean over all unordered pairs is returned. In half space the
+    vectors `u_i` and their opposites `-u_i` together repel each other:
+    `2N` vectors, `N(2N-1)` pairs, computed from the `N` neurons alone.
+
+    Args:
+        weights: Float tensor, Keras variable or array of rank 2 or more, for
+            example a convolution's kernel `(height, width, in, filters)`.
+            Integers are taken as float32.
+        power: Real number >= 0, no unit, the `s` of the Riesz potential. 0
+            is the logarithm. Defaults to `2`.
+        distance: `"euclidean"` or `"angular"`. Defaults to `"euclidean"`.
+        half_space: Bool. Whether to count each neuron's opposite too, so
+            that lines instead of rays repel. Defaults to `False`.
+        neuron_axis: Int or tuple of ints. The axis or axes of `weights` that
+            count the neurons; the others hold their vectors. A tuple is
+            flattened in the given order. Defaults to `-1`, right for
+            `Dense` and convolution kernels.
+        groups: Int >= 1. Number of contiguous blocks of the flattened neuron
+            index; only neurons of one block meet, and the mean runs over the
+            pairs of all blocks. Defaults to `1`.
+        epsilon: Real number >= 0. Added under the root of the norm,
+            `u = w / sqrt(|w|**2 + epsilon)`; the published program has 1e-4.
+            With `epsilon > 0` the energy depends on the neurons' norms.
+            Defaults to `0.0`.
+        anchors: `None`, or integer tensor or array of shape `(m,)` with
+            indices of neurons: the mini-batch form, in which only the pairs
+            of an anchor with another neuron count, `m(N-1)` of them (in half
+            space `m(2N-1)`). An index that is repeated counts each time.
+            Indices out of range raise; inside a compiled function, where
+            they cannot be seen, they are moved to the nearest valid index.
+            Defaults to `None`.
+        block_size: `"auto"` or int >= 1, the number of rows of the table of
+            pairs that is alive at once. It never changes the result beyond
+            rounding. This version computes all pairs at once whatever its
+            value. Defaults to `"auto"`.
+
+    Returns:
+        Scalar float32 tensor, no unit (float64 for float64 weights). float16
+        and bfloat16 weights are computed in float32. The gradient has the
+        dtype of `weights`; it can be taken once, not twice.
+
+    Raises:
+        ValueError: If `power` or `epsilon` is negative or not finite, if
+            `distance` is unknown, if `weights` has rank 0 or 1 or no entries,
+            if `neuron_axis` is out of range or leaves no axis for the
+            vectors, if `groups` does not divide the number of neurons, or if
+            `anchors` are not integers in range.
+
+    Numerics:
+        For `epsilon=0` the value does not change when a neuron is multiplied
+        by a positive number, and each neuron's gradient is orthogonal to it.
+
+        - A neuron of zeros has no direction. It counts as orthogonal to every
+          neuron (and in half space to its opposite), gets no gradient and
+          exerts none. The same holds for a neuron that contains NaN or
+          infinity.
+        - Neurons nearer than `r = 1.4e-3` (float32; 6e-8 in float64) count
+          as equal: they add the energy of that distance and no gradient. In
+          half space this includes opposite neurons; in the angular forms
+          opposite neurons (within the same distance) add no gradient.
+        - One neuron alone has no pair: its energy is 0, in half space too.
+        - Where a potential exceeds 1e15 (only for `power` above 5) it is
+          continued by its tangent. Gradients are cut at 1e30 (float16: 65000).
+
+        Cost: `O(N**2 dim)` time and `O(N**2)` memory (`m N` with anchors).
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_mhe.functional import hyperspherical_energy
+        >>> opposite = np.array([[1.0, -1.0], [0.0, 0.0]], "float32")
+        >>> float(hyperspherical_energy(opposite, power=1))
+        0.5
+
+    References:
+        Liu et al., "Learning towards Minimum Hyperspherical Energy", NeurIPS
+        2018, arXiv:1805.09298: equation 1 (energy), section 3.3 (half
+        space), 3.6 (mini-batch form). Differs: a mean instead of a sum.
+    """
+    neuron_axis = _validation.axes(neuron_axis)
+    half_space = _validation.boolean("half_space", half_space)
+    _validation.block_size(block_size)
+    return energy_of_potential(
+        weights,
+        Potential(power=power, distance=distance),
+        half_space=half_space,
+        neuron_axis=neuron_axis,
+        groups=_validation.positive_integer("groups", groups),
+        epsilon=_validation.non_negative_real("epsilon", epsilon),
+        anchors=anchors,
+    )
+
+
+def energy_of_potential(
+    weights: Tensor,
+    potential: Potential,
+    *,
+    half_space: bool,
+    neuron_axis: int | tuple[int, ...],
+    groups: int,
+    epsilon: float,
+    anchors: Tensor | None = None,
+) -> Tensor:
+    """Mean of any `Potential` over pairs; `hyperspherical_energy` has the rest.
+
+    The published forms come in here with potentials of their own.
+    """
+    weights = ops.convert_to_tensor(weights)
+    if "float" not in str(weights.dtype):
+        weights = ops.cast(weights, "float32")
+    neurons = neuron_matrix(weights, neuron_axis)
+    num_neurons = ops.shape(neurons)[0]
+    _validation.groups_divide(groups, num_neurons)
+    if anchors is not None:
+        anchors = _checked_anchors(anchors, num_neurons)
+
+    def forward(
+        neurons: Tensor,
+    ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        stored_dtype = keras.backend.standardize_dtype(neurons.dtype)
+        dtype = _numerics.computation_dtype(neurons)
+        directions = Directions.of(ops.cast(neurons, dtype), epsilon)
+        if anchors is None:
+            value, by_vector = mean_over_all_pairs(
+                directions, potential, half_space, groups
+            )
+        else:
+            value, by_vector = mean_over_anchor_pairs(
+                directions, potential, half_space, groups, anchors
+            )
+        gradient = directions.pull_back(by_vector)
+
+        def pull_back(upstream: Tensor) -> Tensor:
+            return _numerics.cast_gradient(upstream * gradient, stored_dtype)
+
+        return value, pull_back
+
+    return _backend.with_gradient(forward, neurons)
+
+
+def _checked_anchors(anchors: Tensor, num_neurons: Tensor) -> Tensor:
+    """Returns int32 anchors in range; raises for known ones out of range."""
+    if not ops.is_tensor(anchors):
+        anchors = np.asarray(anchors)
+        _validation.indices_in_range("anchors", anchors, num_neurons)
+        return ops.convert_to_tensor(anchors, dtype="int32")
+    known = _backend.known_values(anchors)
+    if known is not None:
+        _validation.indices_in_range("anchors", known, num_neurons)
+    return ops.clip(ops.cast(anchors, "int32"), 0, num_neurons - 1)

@@ -1,0 +1,122 @@
+"""Potentials: the energy of one pair as a function of its cosine.
+
+Every form of the energy, published or our own, is a `Potential`. It returns
+value and derivative together, so nothing in the library differentiates
+through `arccos`, `log` or a negative power.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from keras_mhe import _numerics, _validation
+from keras_mhe._typing import Tensor
+
+
+@dataclass(frozen=True)
+class Potential:
+    r"""Energy `f(c)` of two unit vectors with cosine `c`.
+
+    With the separation
+
+        q = r**2 + offset,    r = |u - v| = sqrt(2 - 2c)    (euclidean)
+        q = scale * t + offset,              t = arccos(c)    (angular)
+
+    the potential is `q**(-power/2)` (euclidean) or `q**(-power)` (angular),
+    and for `power=0` its logarithmic limit `-log(q)/2` or `-log(q)`. Without
+    offset and scale these are `r**-s`, `t**-s`, `-log r` and `-log t`, the
+    potentials of the paper.
+
+    Numerics:
+        Pairs nearer than the resolution of the dtype (see
+        `_numerics.resolution`) count as equal: the potential is that of the
+        smallest resolved separation, its derivative is 0, since a direction
+        from one to the other does not exist. The angular derivative is also 0
+        for vectors that are opposite within the resolution. Where `f` exceeds
+        1e15 (powers above 5 only) it is continued by its tangent.
+
+    Attributes:
+        power: Float >= 0, no unit. 0 is the logarithm.
+        distance: `"euclidean"` or `"angular"`.
+        scale: Float > 0. Factor of the angle; 1 measures in radians.
+        offset: Float >= 0. Added to `r**2` or to the scaled angle.
+    """
+
+    power: float = 2.0
+    distance: str = "euclidean"
+    scale: float = 1.0
+    offset: float = 0.0
+
+    def __post_init__(self) -> None:
+        power = _validation.non_negative_real("power", self.power)
+        object.__setattr__(self, "power", power)
+        _validation.choice("distance", self.distance, _validation.DISTANCES)
+
+    def value(self, cosine: float) -> float:
+        """Returns `f(cosine)` for one number in [-1, 1], in float64."""
+        return float(self.value_and_slope(np.float64(cosine), xp=np)[0])
+
+    def value_and_slope(
+        self, cosine: Tensor, xp: Any = ops
+    ) -> tuple[Tensor, Tensor]:
+        """Returns `f(c)` and `df/dc`, elementwise.
+
+        Args:
+            cosine: Float32 or float64 tensor in [-1, 1] up to rounding.
+            xp: Namespace of the array functions, `keras.ops` or `numpy`.
+        """
+        dtype = _numerics.computation_dtype(cosine)
+        floor = _numerics.resolution(dtype)
+        if self.distance == "euclidean":
+            return self._euclidean(cosine, floor, xp)
+        return self._angular(cosine, floor, xp)
+
+    def _euclidean(
+        self, cosine: Tensor, floor: float, xp: Any
+    ) -> tuple[Tensor, Tensor]:
+        squared = 2.0 - 2.0 * cosine
+        resolved = squared > floor
+        value, by_squared = self._radial(
+            xp.maximum(squared, floor), self.power / 2.0, 0.5, xp
+        )
+        return value, xp.where(resolved, -2.0 * by_squared, 0.0)
+
+    def _angular(
+        self, cosine: Tensor, floor: float, xp: Any
+    ) -> tuple[Tensor, Tensor]:
+        squared_sine = (1.0 - cosine) * (1.0 + cosine)
+        resolved = squared_sine > floor
+        angle = xp.maximum(
+            xp.arccos(xp.clip(cosine, -1.0, 1.0)), math.sqrt(floor)
+        )
+        value, by_angle = self._radial(self.scale * angle, self.power, 1.0, xp)
+        sine = xp.sqrt(xp.maximum(squared_sine, floor))
+        return value, xp.where(resolved, -self.scale * by_angle / sine, 0.0)
+
+    def _radial(
+        self, separation: Tensor, exponent: float, log_factor: float, xp: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Returns `q**-exponent` or `-log_factor log q`, and `d/dq` of it."""
+        separation = separation + self.offset
+        if exponent == 0.0:
+            return -log_factor * xp.log(separation), -log_factor / separation
+        # q**-exponent reaches LARGEST_POTENTIAL here.
+        nearest = _numerics.LARGEST_POTENTIAL ** (-1.0 / exponent)
+        clamped = xp.maximum(separation, nearest)
+        value = _inverse_power(clamped, exponent, xp)
+        slope = -exponent * value / clamped
+        return value + slope * (separation - clamped), slope
+
+
+def _inverse_power(base: Tensor, exponent: float, xp: Any) -> Tensor:
+    """Returns `base**-exponent`, the common exponents without `power`."""
+    if exponent == 0.5:
+        return 1.0 / xp.sqrt(base)
+    if exponent == 1.0:
+        return 1.0 / base
+    if exponent == 2.0:
+        return 1.0 / (base * base)
+    return xp.power(base, -exponent)

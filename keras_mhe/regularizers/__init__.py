@@ -1,0 +1,7 @@
+"""Keras regularizers that lower the hyperspherical energy of a kernel."""
+
+from keras_mhe.regularizers._mhe import MHE
+from keras_mhe.regularizers._published import PublishedMHE
+from keras_mhe.regularizers._sum import RegularizerSum
+
+__all__ = ["MHE", "PublishedMHE", "RegularizerSum"]

@@ -1,0 +1,148 @@
+"""Minimum Hyperspherical Energy as a Keras regularizer."""
+
+from typing import Any
+
+from keras_mhe import _validation
+from keras_mhe._registration import register
+from keras_mhe._typing import Tensor
+from keras_mhe.functional import hyperspherical_energy
+from keras_mhe.functional._potentials import Potential
+from keras_mhe.regularizers._published import PublishedMHE
+from keras_mhe.regularizers._sum import SummableRegularizer
+
+
+@register("MHE")
+class MHE(SummableRegularizer):
+    """Minimum Hyperspherical Energy: keeps the neurons of a layer diverse.
+
+    Adds `strength * hyperspherical_energy(kernel, ...)` to the loss. The
+    energy is a mean over pairs of neurons, so a `strength` means the same for
+    64 and for 64,000 neurons; it depends on directions only, so it neither
+    shrinks nor grows the weights.
+
+    A regularizer sees one tensor and not its layer, so the axis of the
+    neurons is an argument:
+
+    - `Dense`, `Conv1D`, `Conv2D`, `Conv3D`: the default. Grouped convolution:
+      `groups=` that of the layer.
+    - Transposed convolution, whose kernel is `(..., filters, in)`:
+      `neuron_axis=-2`.
+    - `DepthwiseConv` and the depthwise part of `SeparableConv`, with a kernel
+      `(..., in, multiplier)`: `neuron_axis=(-2, -1), groups=in` compares
+      within each input channel.
+    - `Embedding`: `neuron_axis=0`.
+    - `EinsumDense`, `MultiHeadAttention`: the output axes, for example
+      `(1, 2)` for a kernel `(in, heads, head_dim)`; `groups=heads` compares
+      inside each head. `MultiHeadAttention` gives one regularizer to all its
+      four kernels, whose axes differ.
+    - `LSTM`, `GRU`: `groups=4`, `groups=3` compares gate by gate.
+
+    Args:
+        strength: Real number >= 0, the factor of the energy. Defaults to
+            `1.0`.
+        power: Real number >= 0. 0 is the logarithm. Defaults to `2`.
+        distance: `"euclidean"` or `"angular"`. Defaults to `"euclidean"`.
+        half_space: Bool. Whether each neuron's opposite repels too, the
+            form that the paper found best for hidden layers. Defaults to
+            `False`.
+        neuron_axis: Int or tuple of ints. The axes of the kernel that count
+            its neurons. Defaults to `-1`.
+        groups: Int >= 1. Blocks of neurons that do not meet each other.
+            Defaults to `1`.
+        epsilon: Real number >= 0. Added under the root of the norm. Defaults
+            to `0.0`.
+        block_size: `"auto"` or int >= 1. Rows of the table of pairs alive at
+            once. Defaults to `"auto"`.
+
+    Raises:
+        ValueError: On construction, if an argument is outside its range; on
+            the call, if the kernel does not have the axes or groups.
+
+    Call arguments:
+        x: The kernel, a float tensor of rank 2 or more.
+
+    Example:
+        >>> import keras
+        >>> import keras_mhe
+        >>> regularizer = keras_mhe.MHE(1.0, power=2, half_space=True)
+        >>> layer = keras.layers.Dense(3, kernel_regularizer=regularizer)
+        >>> layer.build((None, 4))
+        >>> len(layer.losses)
+        1
+
+    References:
+        Liu et al., "Learning towards Minimum Hyperspherical Energy", NeurIPS
+        2018, arXiv:1805.09298. See `keras_mhe.functional.
+        hyperspherical_energy` for the formulas and their edges.
+    """
+
+    def __init__(
+        self,
+        strength: float = 1.0,
+        *,
+        power: float = 2,
+        distance: str = "euclidean",
+        half_space: bool = False,
+        neuron_axis: int | tuple[int, ...] = -1,
+        groups: int = 1,
+        epsilon: float = 0.0,
+        block_size: int | str = "auto",
+    ) -> None:
+        self.strength = _validation.non_negative_real("strength", strength)
+        potential = Potential(power=power, distance=distance)
+        self.power = potential.power
+        self.distance = potential.distance
+        self.half_space = _validation.boolean("half_space", half_space)
+        self.neuron_axis = _validation.axes(neuron_axis)
+        self.groups = _validation.positive_integer("groups", groups)
+        self.epsilon = _validation.non_negative_real("epsilon", epsilon)
+        self.block_size = _validation.block_size(block_size)
+
+    @staticmethod
+    def from_reference(
+        model_name: str, power_s: str, output_layer: bool = False
+    ) -> PublishedMHE:
+        """Returns exactly the term of the program published with the paper.
+
+        Args:
+            model_name: `"mhe"` (full space) or `"half_mhe"`.
+            power_s: `"0"`, `"1"`, `"2"` or, with angles, `"a0"`, `"a1"`,
+                `"a2"`.
+            output_layer: Whether the term is for the classifier, which the
+                program regularizes with another factor and always in full
+                space. Defaults to `False`.
+
+        Returns:
+            A `PublishedMHE`, with the program's factors and constants.
+
+        Raises:
+            ValueError: If an argument is not one of the choices.
+        """
+        return PublishedMHE(model_name, power_s, output_layer=output_layer)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Returns `strength` times the energy of the kernel `x`, float32."""
+        return self.strength * hyperspherical_energy(
+            x,
+            power=self.power,
+            distance=self.distance,
+            half_space=self.half_space,
+            neuron_axis=self.neuron_axis,
+            groups=self.groups,
+            epsilon=self.epsilon,
+            block_size=self.block_size,
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments as plain JSON values."""
+        axes = self.neuron_axis
+        return {
+            "strength": self.strength,
+            "power": self.power,
+            "distance": self.distance,
+            "half_space": self.half_space,
+            "neuron_axis": axes if isinstance(axes, int) else list(axes),
+            "groups": self.groups,
+            "epsilon": self.epsilon,
+            "block_size": self.block_size,
+        }

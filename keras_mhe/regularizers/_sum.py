@@ -1,0 +1,99 @@
+"""Sums of regularizers: `MHE(1.0) + keras.regularizers.L2(5e-4)`."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_mhe._registration import register
+from keras_mhe._typing import Tensor
+
+
+class SummableRegularizer(keras.regularizers.Regularizer):  # type: ignore[misc]
+    """Base class of regularizers that can stand on either side of a `+`."""
+
+    def __add__(self, other: Any) -> "RegularizerSum":
+        if not _is_regularizer(other):
+            return NotImplemented
+        return RegularizerSum([self, other])
+
+    def __radd__(self, other: Any) -> "SummableRegularizer":
+        if isinstance(other, int) and other == 0:  # The start of `sum(...)`.
+            return self
+        if not _is_regularizer(other):
+            return NotImplemented
+        return RegularizerSum([other, self])
+
+
+@register("RegularizerSum")
+class RegularizerSum(SummableRegularizer):
+    """Sum of regularizers, made by `+`.
+
+    Any sum in which one term is of this library works, in either order; its
+    terms are kept in one flat list. It saves and loads like its terms.
+
+    Args:
+        regularizers: Sequence of two or more Keras regularizers, names of
+            Keras regularizers such as `"l2"`, or callables that map a tensor
+            to a scalar.
+
+    Raises:
+        ValueError: If `regularizers` has fewer than two terms or holds
+            something that is not a regularizer.
+
+    Example:
+        >>> import keras
+        >>> import keras_mhe
+        >>> total = keras_mhe.MHE(1.0) + keras.regularizers.L2(5e-4)
+        >>> [type(term).__name__ for term in total.regularizers]
+        ['MHE', 'L2']
+    """
+
+    def __init__(self, regularizers: Sequence[Any]) -> None:
+        terms: list[Callable[[Tensor], Tensor]] = []
+        for regularizer in regularizers:
+            term = keras.regularizers.get(regularizer)
+            if not callable(term):
+                raise ValueError(
+                    "`regularizers` must hold Keras regularizers. "
+                    f"Received: {regularizer!r}."
+                )
+            flat = isinstance(term, RegularizerSum)
+            terms.extend(term.regularizers if flat else [term])
+        if len(terms) < 2:
+            raise ValueError(
+                "`regularizers` must hold at least two regularizers. "
+                f"Received: regularizers={regularizers!r}."
+            )
+        self.regularizers = terms
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Returns the float32 sum of the terms at the weight `x`."""
+        # One float dtype, because a term may answer in the weight's float16.
+        dtype = keras.backend.standardize_dtype(x.dtype)
+        dtype = "float64" if dtype == "float64" else "float32"
+        return sum(ops.cast(term(x), dtype) for term in self.regularizers)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the serialised terms."""
+        return {
+            "regularizers": [
+                keras.saving.serialize_keras_object(term)
+                for term in self.regularizers
+            ]
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "RegularizerSum":
+        """Returns the sum that `get_config` described."""
+        return cls(
+            [
+                keras.saving.deserialize_keras_object(term)
+                for term in config["regularizers"]
+            ]
+        )
+
+
+def _is_regularizer(candidate: Any) -> bool:
+    return isinstance(candidate, str) or callable(candidate)
