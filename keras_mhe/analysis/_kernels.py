@@ -79,7 +79,8 @@ def neuron_kernels(model: KerasObject) -> list[NeuronKernel]:
     """
     found = {}
     for layer in _layers(model):
-        for kernel in _kernels_of_layer(layer):
+        name = layer.path.removeprefix(f"{model.name}/")
+        for kernel in _kernels_of_layer(layer, name):
             if kernel.num_neurons > 1 and kernel.dim > 1:
                 found.setdefault(id(kernel.variable), kernel)
     return list(found.values())
@@ -93,8 +94,7 @@ def _layers(model: KerasObject) -> Iterator[KerasObject]:
             yield layer
 
 
-def _kernels_of_layer(layer: KerasObject) -> Iterator[NeuronKernel]:
-    name = layer.path
+def _kernels_of_layer(layer: KerasObject, name: str) -> Iterator[NeuronKernel]:
     if isinstance(layer, _LAST_AXIS):
         # The filters of one group of a convolution share their inputs.
         groups = getattr(layer, "groups", 1)
