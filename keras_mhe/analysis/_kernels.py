@@ -15,8 +15,9 @@ class NeuronKernel:
     """A weight whose neurons can be compared.
 
     Attributes:
-        name: Path of the layer in the model, plus the weight's name where a
-            layer has several kernels.
+        name: Name of the layer, after the names of the nested models it is
+            in, and before the weight's name where a layer has several
+            kernels, joined by slashes.
         variable: The Keras variable.
         neuron_axis: Axis or axes that count the neurons.
         groups: Blocks of neurons that do not meet each other.
@@ -32,12 +33,14 @@ class NeuronKernel:
         """Number of neurons that meet each other, those of one group."""
         axes = self.neuron_axis
         named = (axes,) if isinstance(axes, int) else axes
-        return prod(self.variable.shape[axis] for axis in named) // self.groups
+        count: int = prod(self.variable.shape[axis] for axis in named)
+        return count // self.groups
 
     @property
     def dim(self) -> int:
         """Number of entries of each neuron's vector."""
-        return prod(self.variable.shape) // (self.num_neurons * self.groups)
+        size: int = prod(self.variable.shape)
+        return size // (self.num_neurons * self.groups)
 
     def energy(self, *, power: float, distance: str, half_space: bool) -> float:
         """Hyperspherical energy of the kernel's present values."""
@@ -77,21 +80,23 @@ def neuron_kernels(model: KerasObject) -> list[NeuronKernel]:
         >>> [(k.name, k.num_neurons, k.dim) for k in neuron_kernels(model)]
         [('hidden', 3, 4)]
     """
-    found = {}
-    for layer in _layers(model):
-        name = layer.path.removeprefix(f"{model.name}/")
+    found: dict[int, NeuronKernel] = {}
+    for name, layer in _named_layers(model):
         for kernel in _kernels_of_layer(layer, name):
             if kernel.num_neurons > 1 and kernel.dim > 1:
                 found.setdefault(id(kernel.variable), kernel)
     return list(found.values())
 
 
-def _layers(model: KerasObject) -> Iterator[KerasObject]:
+def _named_layers(
+    model: KerasObject, prefix: str = ""
+) -> Iterator[tuple[str, KerasObject]]:
     for layer in model.layers:
+        name = f"{prefix}{layer.name}"
         if hasattr(layer, "layers"):
-            yield from _layers(layer)
+            yield from _named_layers(layer, f"{name}/")
         else:
-            yield layer
+            yield name, layer
 
 
 def _kernels_of_layer(layer: KerasObject, name: str) -> Iterator[NeuronKernel]:

@@ -1,0 +1,1 @@
+"""Parts of the image classification program `cifar100.py`."""

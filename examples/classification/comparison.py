@@ -1,0 +1,177 @@
+"""Comparison of methods on the same seeds: runs, table and picture."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from scipy import stats
+
+from classification.methods import Method
+from classification.plots import draw_comparison
+from classification.training import Run, read_history, train
+from common.image_data import ImageData
+from common.run_folder import versions, write_atomically, write_json
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Last-epoch results of one method over all seeds.
+
+    Accuracies are fractions of 1. Spreads are sample standard deviations.
+    Differences are seed by seed to the first method, with the half width of
+    a 95 % Student t interval; both are `None` for the first method, and the
+    interval for a single seed.
+    """
+
+    method: str
+    seeds: list[int]
+    test_accuracies: list[float]
+    test_mean: float
+    test_spread: float | None
+    train_mean: float
+    energy_gap_mean: float
+    difference: float | None
+    difference_interval: float | None
+
+
+def compare(
+    run_of: Callable[[Method, int], Run],
+    methods: Sequence[Method],
+    seeds: Sequence[int],
+    images: ImageData,
+    folder: Path,
+) -> list[Summary]:
+    """Trains every method on every seed, then prints, saves and draws.
+
+    Runs go seed by seed, so a study that is cut off has paired results.
+    Finished runs are kept, an unfinished one continues, and a later call may
+    add methods and seeds.
+
+    Args:
+        run_of: Makes the run of a method and a seed.
+        methods: The methods; the first is the one to compare with.
+        seeds: The seeds.
+        images: The data set.
+        folder: Where the runs and the results go.
+
+    Returns:
+        One summary per method.
+    """
+    metrics: dict[str, list[dict[str, Any]]] = {m.label: [] for m in methods}
+    for seed in seeds:
+        for method in methods:
+            place = folder / method.folder / f"seed_{seed}"
+            print(f"{method.label}, seed {seed}: {place}", flush=True)
+            metrics[method.label].append(
+                train(run_of(method, seed), images, place)
+            )
+            keras.utils.clear_session()
+    summaries = summarize(metrics, list(seeds))
+    table = format_table(summaries)
+    write_json(
+        folder / "comparison.json",
+        {
+            "versions": versions(),
+            "results": [asdict(summary) for summary in summaries],
+        },
+    )
+    write_atomically(
+        folder / "comparison.md", lambda place: place.write_text(table + "\n")
+    )
+    histories = {
+        method.label: [
+            read_history(folder / method.folder / f"seed_{seed}")
+            for seed in seeds
+        ]
+        for method in methods
+    }
+    picture = draw_comparison(summaries, histories, folder)
+    print(f"\n{table}\n\npicture: {picture}")
+    return summaries
+
+
+def summarize(
+    metrics: dict[str, list[dict[str, Any]]], seeds: list[int]
+) -> list[Summary]:
+    """Computes the table from the metrics of each method's runs by seed."""
+
+    def of(label: str, name: str) -> np.ndarray:
+        return np.array([run[name] for run in metrics[label]])
+
+    reference = of(next(iter(metrics)), "test_accuracy_last_epoch")
+    summaries = []
+    for label in metrics:
+        test = of(label, "test_accuracy_last_epoch")
+        paired = test - reference
+        is_first = not summaries
+        summaries.append(
+            Summary(
+                method=label,
+                seeds=seeds,
+                test_accuracies=test.tolist(),
+                test_mean=float(test.mean()),
+                test_spread=_spread(test),
+                train_mean=float(of(label, "train_accuracy_last_epoch").mean()),
+                energy_gap_mean=float(
+                    of(label, "energy_gap_last_epoch").mean()
+                ),
+                difference=None if is_first else float(paired.mean()),
+                difference_interval=None if is_first else _interval(paired),
+            )
+        )
+    return summaries
+
+
+def format_table(summaries: Sequence[Summary]) -> str:
+    """Returns the summaries as a Markdown table, accuracies in percent."""
+    first = summaries[0].method
+    header = (
+        "method",
+        "test % (last epoch)",
+        "spread",
+        "train %",
+        "energy gap",
+        f"paired difference to {first}",
+    )
+    rows = [header, ("---",) * len(header)]
+    for summary in summaries:
+        rows.append(
+            (
+                summary.method,
+                f"{100 * summary.test_mean:.2f}",
+                _percent(summary.test_spread),
+                f"{100 * summary.train_mean:.2f}",
+                f"{summary.energy_gap_mean:.2f}",
+                _difference(summary),
+            )
+        )
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def _difference(summary: Summary) -> str:
+    if summary.difference is None:
+        return "-"
+    mean = f"{100 * summary.difference:+.2f}"
+    if summary.difference_interval is None:
+        return mean
+    return f"{mean} ± {100 * summary.difference_interval:.2f}"
+
+
+def _percent(fraction: float | None) -> str:
+    return "-" if fraction is None else f"{100 * fraction:.2f}"
+
+
+def _spread(values: np.ndarray) -> float | None:
+    return float(values.std(ddof=1)) if len(values) > 1 else None
+
+
+def _interval(differences: np.ndarray) -> float | None:
+    """Half width of the 95 % Student t interval of the mean."""
+    count = len(differences)
+    if count < 2:
+        return None
+    quantile = stats.t.ppf(0.975, count - 1)
+    return float(quantile * differences.std(ddof=1) / np.sqrt(count))

@@ -1,0 +1,212 @@
+"""Command line of the image classification program."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from classification.methods import MODEL_NAMES, POWERS, Method
+from classification.recipes import PUBLISHED, SHORT, Recipe
+from common.image_data import DATASETS
+
+_DESCRIPTION = """\
+The CIFAR-100 experiment of Liu et al., NeurIPS 2018, in Keras: trains CNN-9
+with or without minimum hyperspherical energy. Set KERAS_BACKEND to
+tensorflow, jax or torch.
+
+Without --recipe published the settings are those of short runs, tuned per
+data set:
+
+"""
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Reads the command line; exits with code 2 if it is wrong."""
+    parser = argparse.ArgumentParser(
+        description=_DESCRIPTION + _table_of_defaults(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    method = parser.add_argument_group("method")
+    method.add_argument(
+        "--model_name",
+        choices=MODEL_NAMES,
+        default="half_mhe",
+        help="energy term of the published program (default: %(default)s)",
+    )
+    method.add_argument(
+        "--power_s",
+        choices=POWERS,
+        default="2",
+        help="its power, with angles for a0, a1, a2 (default: %(default)s)",
+    )
+    data = parser.add_argument_group("images")
+    data.add_argument(
+        "--dataset",
+        choices=DATASETS,
+        default="digits",
+        help="digits comes with scikit-learn (default: %(default)s)",
+    )
+    data.add_argument(
+        "--data_dir",
+        type=Path,
+        help="file or folder with the data set; else where it is usually "
+        "installed, else keras.datasets",
+    )
+    data.add_argument(
+        "--train_size",
+        type=_positive_int,
+        help="train on so many images, equally many of each class",
+    )
+    data.add_argument(
+        "--validation_size",
+        type=_positive_int,
+        help="draw the curves with so many test images; final numbers always "
+        "use all of them (default: all)",
+    )
+    training = parser.add_argument_group("training")
+    training.add_argument(
+        "--recipe",
+        choices=("short", "published"),
+        default="short",
+        help="published: loss, rate, schedule, batch normalisation, width and "
+        "steps of the published program (default: %(default)s)",
+    )
+    length = training.add_mutually_exclusive_group()
+    length.add_argument("--epochs", type=_positive_int)
+    length.add_argument("--steps", type=_positive_int)
+    training.add_argument("--batch_size", type=_positive_int)
+    training.add_argument("--learning_rate", type=_positive_float)
+    training.add_argument(
+        "--weight_decay",
+        type=_non_negative_float,
+        help="factor of half the squared norm of all variables",
+    )
+    training.add_argument(
+        "--width",
+        type=_positive_float,
+        help="factor of the numbers of filters; 1 is CNN-9 as published",
+    )
+    training.add_argument(
+        "--augmentation", choices=("none", "crop", "crop_flip")
+    )
+    training.add_argument("--seed", type=_seed, default=0)
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--output",
+        type=Path,
+        help="folder of the run, continued if it holds an unfinished run "
+        "(default: runs/DATASET/METHOD_seed_SEED or runs/DATASET/comparison)",
+    )
+    output.add_argument(
+        "--tensorboard",
+        action="store_true",
+        help="write TensorBoard logs too; needs TensorFlow",
+    )
+    comparison = parser.add_argument_group("comparison of methods")
+    comparison.add_argument(
+        "--compare",
+        nargs="+",
+        type=_method,
+        metavar="METHOD",
+        help="baseline, mhe:POWER or half_mhe:POWER, each with @RATE for a "
+        "learning rate of its own; the first is what the others are "
+        "compared with. Finished runs in --output are kept",
+    )
+    comparison.add_argument(
+        "--seeds",
+        nargs="+",
+        type=_seed,
+        metavar="SEED",
+        help="seeds of the runs of each method (default: 0 1 2)",
+    )
+    options = parser.parse_args(arguments)
+    if options.seeds and not options.compare:
+        parser.error("--seeds goes with --compare; for one run use --seed")
+    if options.compare:
+        options.seeds = options.seeds or [0, 1, 2]
+        labels = [method.label for method in options.compare]
+        if len(set(labels)) < len(labels):
+            parser.error("--compare: each method can be named once")
+        if len(set(options.seeds)) < len(options.seeds):
+            parser.error("--seeds: each seed can be named once")
+    return options
+
+
+def recipe_of(options: argparse.Namespace) -> Recipe:
+    """Returns the recipe with the options that were given in place."""
+    is_published = options.recipe == "published"
+    recipe = PUBLISHED if is_published else SHORT[options.dataset]
+    names = (
+        "batch_size",
+        "learning_rate",
+        "weight_decay",
+        "width",
+        "augmentation",
+    )
+    given = {name: getattr(options, name) for name in names}
+    changes: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
+    if options.epochs or options.steps:
+        changes |= {"epochs": options.epochs, "steps": options.steps}
+    return replace(recipe, **changes)
+
+
+def _table_of_defaults() -> str:
+    shown = {
+        "epochs": "epochs",
+        "batch_size": "batch",
+        "learning_rate": "rate",
+        "width": "width",
+        "augmentation": "augmentation",
+        "batch_norm_momentum": "BN momentum",
+    }
+    lines = [f"  {'':15}" + "".join(f"{name:>13}" for name in shown.values())]
+    for dataset, recipe in {**SHORT, "published": PUBLISHED}.items():
+        values = [getattr(recipe, name) for name in shown]
+        cells = ["42500 steps" if value is None else value for value in values]
+        lines.append(
+            f"  {dataset:15}" + "".join(f"{cell!s:>13}" for cell in cells)
+        )
+    return "\n".join(lines)
+
+
+def _method(text: str) -> Method:
+    try:
+        return Method.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _positive_int(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError
+    return value
+
+
+def _seed(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 2**31:
+        raise ValueError
+    return value
+
+
+def _positive_float(text: str) -> float:
+    value = float(text)
+    if not 0.0 < value < float("inf"):
+        raise ValueError
+    return value
+
+
+def _non_negative_float(text: str) -> float:
+    value = float(text)
+    if not 0.0 <= value < float("inf"):
+        raise ValueError
+    return value
+
+
+# What argparse calls the type in its message.
+_positive_int.__name__ = "integer >= 1"
+_seed.__name__ = "seed (integer from 0 to 2**31 - 1)"
+_positive_float.__name__ = "number > 0"
+_non_negative_float.__name__ = "number >= 0"

@@ -1,0 +1,233 @@
+"""Pictures of a run and of a comparison."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import keras
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from classification.training import (
+    INITIAL,
+    Run,
+    initial_model,
+    read_history,
+)
+from common.checkpoints import LAST
+from common.image_data import ImageData
+from common.run_folder import read_json, write_atomically
+from keras_mhe.analysis import NeuronKernel, neuron_kernels
+
+if TYPE_CHECKING:
+    from classification.comparison import Summary
+
+_LAYER = "energy_gap/"
+
+
+def draw_run(run: Run, images: ImageData, folder: Path) -> list[Path]:
+    """Draws `training.png` and `angles.png` of a finished run.
+
+    Args:
+        run: The run.
+        images: Its data set.
+        folder: The run's folder.
+
+    Returns:
+        The paths of the pictures.
+    """
+    title = f"{run.dataset}, {run.method.label}, seed {run.seed}"
+    history = read_history(folder)
+    before = neuron_kernels(initial_model(run, images))
+    after = neuron_kernels(
+        keras.models.load_model(folder / LAST, compile=False)
+    )
+    half_space = run.method.model_name != "mhe"
+    return [
+        _save(
+            _training_figure(history, read_json(folder / INITIAL), title),
+            folder / "training.png",
+        ),
+        _save(
+            _angle_figure(before, after, half_space, title),
+            folder / "angles.png",
+        ),
+    ]
+
+
+def draw_comparison(
+    summaries: Sequence["Summary"],
+    histories: dict[str, list[np.ndarray]],
+    folder: Path,
+) -> Path:
+    """Draws `comparison.png`: final accuracies and mean curves.
+
+    Args:
+        summaries: One per method.
+        histories: For each method, the histories of its runs.
+        folder: Where the picture goes.
+
+    Returns:
+        The path of the picture.
+    """
+    figure = Figure(figsize=(11, 7.5), layout="constrained")
+    final, training, validation, gap = figure.subplots(2, 2).flat
+    positions = np.arange(len(summaries))
+    accuracies = 100 * np.array([s.test_accuracies for s in summaries])
+    final.plot(positions, accuracies, color="0.8", linewidth=1)
+    for position, row in zip(positions, accuracies, strict=True):
+        final.plot([position] * len(row), row, "o", color=f"C{position}")
+        final.plot(position, row.mean(), "_", color="black", markersize=30)
+    final.set_xticks(positions, [s.method for s in summaries])
+    final.set_xlim(-0.5, len(summaries) - 0.5)
+    final.set_title("test accuracy after the last epoch, %\n(line: one seed)")
+    for axes, column, factor, name in (
+        (training, "accuracy", 100, "training accuracy (augmented), %"),
+        (validation, "val_accuracy", 100, "validation accuracy, %"),
+        (gap, "energy_gap", 1, "mean energy gap (0 optimal, 1 random)"),
+    ):
+        for index, (label, runs) in enumerate(histories.items()):
+            _mean_curve(axes, runs, column, factor, label, f"C{index}")
+        axes.set_title(f"{name}\n(mean and range over seeds)")
+        axes.set_xlabel("epoch")
+    validation.legend()
+    return _save(figure, folder / "comparison.png")
+
+
+def _mean_curve(
+    axes: Axes,
+    runs: list[np.ndarray],
+    column: str,
+    factor: float,
+    label: str,
+    color: str,
+) -> None:
+    curves = factor * np.stack([history[column] for history in runs])
+    epochs = 1 + np.arange(curves.shape[1])
+    axes.plot(epochs, curves.mean(axis=0), color=color, label=label)
+    axes.fill_between(
+        epochs,
+        curves.min(axis=0),
+        curves.max(axis=0),
+        color=color,
+        alpha=0.15,
+        linewidth=0,
+    )
+
+
+def _training_figure(
+    history: np.ndarray, initial: dict[str, float], title: str
+) -> Figure:
+    figure = Figure(figsize=(13, 4), layout="constrained")
+    figure.suptitle(title)
+    accuracy, loss, gap = figure.subplots(1, 3)
+    epochs = 1 + history["epoch"]
+    for axes, name, factor in ((accuracy, "accuracy", 100), (loss, "loss", 1)):
+        axes.plot(epochs, factor * history[name], label="training")
+        axes.plot(epochs, factor * history[f"val_{name}"], label="validation")
+        axes.set_xlabel("epoch")
+        axes.legend()
+    accuracy.set_title("accuracy, %")
+    loss.set_title("loss, energies and weight decay included")
+    names = [name for name in initial if name.startswith(_LAYER)]
+    colors = mpl.colormaps["viridis"](np.linspace(0, 0.95, len(names)))
+    for name, color in zip(names, colors, strict=True):
+        levels = [initial[name], *history[name]]
+        gap.plot(
+            [0, *epochs], levels, color=color, label=name.removeprefix(_LAYER)
+        )
+    gap.axhline(1, color="0.5", linestyle="--", linewidth=1)
+    gap.axhline(0, color="0.5", linewidth=1)
+    gap.set_title("energy gap by layer: 0 optimal, 1 random")
+    gap.set_xlabel("epoch")
+    gap.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small")
+    return figure
+
+
+def _angle_figure(
+    before: list[NeuronKernel],
+    after: list[NeuronKernel],
+    half_space: bool,
+    title: str,
+) -> Figure:
+    """Angles between neurons of four layers, before and after training."""
+    chosen = np.linspace(0, len(after) - 1, 4).round().astype(int)
+    figure = Figure(figsize=(13, 3.6), layout="constrained")
+    figure.suptitle(f"angles between the neurons of a layer: {title}")
+    for axes, index in zip(figure.subplots(1, 4), chosen, strict=True):
+        kernel = after[index]
+        angles = [pairwise_angles(k) for k in (before[index], kernel)]
+        edges = np.linspace(
+            min(map(np.min, angles)), max(map(np.max, angles)), 61
+        )
+        style = {"density": True, "histtype": "stepfilled", "alpha": 0.5}
+        axes.hist(angles[0], edges, color="0.5", label="before", **style)
+        axes.hist(angles[1], edges, color="C0", label="after", **style)
+        grid = np.linspace(edges[0], edges[-1], 400)
+        axes.plot(
+            grid, _random_density(grid, kernel.dim), "k--", lw=1, label="random"
+        )
+        for angle in optimal_angles(kernel.num_neurons, kernel.dim, half_space):
+            axes.axvline(angle, color="C3", lw=1, label="optimal")
+        axes.set_title(
+            f"{kernel.name}: {kernel.num_neurons} in dimension {kernel.dim}",
+            fontsize="medium",
+        )
+        axes.set_xlabel("degrees")
+        axes.set_yticks([])
+    handles, labels = axes.get_legend_handles_labels()
+    unique = dict(zip(labels, handles, strict=True))
+    figure.legend(unique.values(), unique.keys(), loc="outside right center")
+    return figure
+
+
+def pairwise_angles(kernel: NeuronKernel) -> np.ndarray:
+    """Angles of all pairs of a kernel's neurons, in degrees."""
+    weights = keras.ops.convert_to_numpy(kernel.variable).astype("float64")
+    columns = weights.reshape(-1, weights.shape[-1])
+    columns = columns / np.linalg.norm(columns, axis=0)
+    cosines = (columns.T @ columns)[np.triu_indices(columns.shape[1], k=1)]
+    return np.degrees(np.arccos(np.clip(cosines, -1.0, 1.0)))
+
+
+def optimal_angles(
+    num_neurons: int, dim: int, half_space: bool
+) -> tuple[float, ...]:
+    """Angles of all pairs in the known optimum, in degrees; may be none.
+
+    Full space: the simplex, for up to `dim + 1` neurons. Half space:
+    orthogonal neurons, and for more than `dim` the equiangular lines of the
+    Welch bound.
+    """
+    if half_space:
+        excess = max(num_neurons - dim, 0)
+        cosine = math.sqrt(excess / (dim * (num_neurons - 1)))
+        cosines = {cosine, -cosine}
+    elif num_neurons <= dim + 1:
+        cosines = {-1.0 / (num_neurons - 1)}
+    else:
+        cosines = set()
+    return tuple(math.degrees(math.acos(c)) for c in sorted(cosines))
+
+
+def _random_density(degrees: np.ndarray, dim: int) -> np.ndarray:
+    """Density of the angle of two random directions, per degree."""
+    log_norm = (
+        math.lgamma(dim / 2.0)
+        - math.lgamma((dim - 1) / 2.0)
+        - 0.5 * math.log(math.pi)
+    )
+    sine = np.maximum(np.sin(np.radians(degrees)), 1e-300)
+    density: np.ndarray = np.exp(log_norm + (dim - 2) * np.log(sine))
+    return density * math.pi / 180.0
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    def write(place: Path) -> None:
+        figure.savefig(place, dpi=110)
+
+    write_atomically(path, write)
+    return path

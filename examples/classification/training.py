@@ -1,0 +1,263 @@
+"""One run: train, resume, evaluate, and fill the run's folder."""
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from classification.batches import EpochOrder, TrainingBatches, one_hot
+from classification.methods import Method
+from classification.network import cnn9
+from classification.recipes import Recipe, compile_model
+from common.checkpoints import HISTORY, Checkpoints, resume
+from common.image_data import ImageData, balanced_subset
+from common.run_folder import read_json, versions, write_json
+from keras_mhe.callbacks import EnergyMonitor
+
+CONFIGURATION = "configuration.json"
+METRICS = "metrics.json"
+INITIAL = "initial_energies.json"
+
+#: The form in which all methods are watched: Riesz 2 energy in half space.
+WATCHED = {"power": 2, "distance": "euclidean", "half_space": True}
+
+
+class RunError(Exception):
+    """A run cannot be started or continued; one line says what to do."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What determines the result of a run.
+
+    Attributes:
+        dataset: Name of the data set.
+        method: The method under test.
+        recipe: Everything that is tuned for the data set.
+        train_size: Number of training images, drawn class by class with the
+            run's seed; `None` for all.
+        validation_size: Number of test images for the curves, the same for
+            all runs; `None` for all. The final numbers use all test images.
+        seed: Seed of weights, order, augmentation and the drawn images.
+    """
+
+    dataset: str
+    method: Method
+    recipe: Recipe
+    train_size: int | None
+    validation_size: int | None
+    seed: int
+
+    @property
+    def learning_rate(self) -> float:
+        """The method's rate, or that of the recipe."""
+        return self.method.learning_rate or self.recipe.learning_rate
+
+
+def train(
+    run: Run, images: ImageData, folder: Path, *, tensorboard: bool = False
+) -> dict[str, Any]:
+    """Trains to the end, from wherever the folder's run stopped.
+
+    Args:
+        run: The run.
+        images: Its data set.
+        folder: The run's folder, new or of the same run.
+        tensorboard: Whether to write TensorBoard logs.
+
+    Returns:
+        The final metrics, as written to `METRICS`.
+
+    Raises:
+        RunError: If the folder holds a run with another configuration.
+    """
+    _claim(folder, run)
+    finished = read_json(folder / METRICS)
+    if finished is not None:
+        return finished
+    x_train, y_train = _training_images(images, run)
+    num_classes = len(images.class_names)
+    batches = TrainingBatches(
+        x_train,
+        y_train,
+        num_classes=num_classes,
+        batch_size=min(run.recipe.batch_size, len(x_train)),
+        augmentation=run.recipe.augmentation,
+        seed=run.seed,
+    )
+    total_steps = run.recipe.steps or run.recipe.epochs * len(batches)
+    epochs = -(-total_steps // len(batches))
+    model = initial_model(run, images)
+    compile_model(model, run.recipe, run.learning_rate, total_steps)
+    monitor = EnergyMonitor(**WATCHED, per_layer=True)
+    if not (folder / INITIAL).exists():
+        monitor.set_model(model)
+        monitor.on_train_begin()
+        write_json(folder / INITIAL, monitor.initial)
+    first_epoch, best = resume(model, folder, len(batches))
+    started = time.perf_counter()
+    if first_epoch < epochs or not (folder / "last.keras").exists():
+        callbacks = [
+            EpochOrder(batches),
+            StopAfter(total_steps, len(batches)),
+            monitor,
+            keras.callbacks.CSVLogger(str(folder / HISTORY), append=True),
+            *_tensorboard(folder, tensorboard),
+            Checkpoints(folder, best),
+            KeepOffProgressBar("energy/", "energy_gap/"),
+        ]
+        model.fit(
+            batches,
+            epochs=epochs,
+            initial_epoch=first_epoch,
+            validation_data=_validation_images(images, run),
+            validation_batch_size=500,
+            callbacks=callbacks,
+        )
+    metrics = _final_metrics(model, images, x_train, y_train, folder)
+    metrics["seconds_of_this_session"] = round(time.perf_counter() - started, 1)
+    write_json(folder / METRICS, metrics)
+    return metrics
+
+
+def initial_model(run: Run, images: ImageData) -> keras.Model:
+    """Returns the uncompiled model with the run's initial weights."""
+    keras.utils.set_random_seed(run.seed)
+    return cnn9(
+        images.x_train.shape[1:],
+        len(images.class_names),
+        method=run.method,
+        width=run.recipe.width,
+        weight_decay=run.recipe.weight_decay,
+        batch_norm_momentum=run.recipe.batch_norm_momentum,
+    )
+
+
+class StopAfter(keras.callbacks.Callback):
+    """Ends the training in the middle of an epoch, after `steps` steps."""
+
+    def __init__(self, steps: int, steps_per_epoch: int) -> None:
+        super().__init__()
+        self._steps = steps
+        self._steps_per_epoch = steps_per_epoch
+        self._before = 0
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Counts the steps of the epochs before."""
+        self._before = epoch * self._steps_per_epoch
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Asks Keras to stop after the last step."""
+        if self._before + batch + 1 >= self._steps:
+            self.model.stop_training = True
+
+
+class KeepOffProgressBar(keras.callbacks.Callback):
+    """Removes logs by the beginning of their names; list it last."""
+
+    def __init__(self, *prefixes: str) -> None:
+        super().__init__()
+        self._prefixes = prefixes
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Removes the logs."""
+        for name in [n for n in logs or {} if n.startswith(self._prefixes)]:
+            del logs[name]
+
+
+def _claim(folder: Path, run: Run) -> None:
+    """Writes the configuration, or checks that the folder has the same."""
+    configuration = {"run": asdict(run), "versions": versions()}
+    found = read_json(folder / CONFIGURATION)
+    if found is None:
+        write_json(folder / CONFIGURATION, configuration)
+        return
+    backend = configuration["versions"]["keras_backend"]
+    wanted = asdict(run) | {"keras_backend": backend}
+    there = found["run"] | {"keras_backend": found["versions"]["keras_backend"]}
+    for name in wanted:
+        if wanted[name] != there.get(name):
+            raise RunError(
+                f"{folder} holds a run with {name}={there.get(name)!r}, now "
+                f"{name}={wanted[name]!r}: choose another --output, or remove "
+                "that folder to start again."
+            )
+
+
+def _training_images(
+    images: ImageData, run: Run
+) -> tuple[np.ndarray, np.ndarray]:
+    if run.train_size is None:
+        return images.x_train, images.y_train
+    chosen = _subset("--train_size", images.y_train, run.train_size, run.seed)
+    return images.x_train[chosen], images.y_train[chosen]
+
+
+def _validation_images(
+    images: ImageData, run: Run
+) -> tuple[np.ndarray, np.ndarray]:
+    x_test, y_test = images.x_test, images.y_test
+    if run.validation_size is not None:
+        size = run.validation_size
+        chosen = _subset("--validation_size", y_test, size, seed=0)
+        x_test, y_test = x_test[chosen], y_test[chosen]
+    return x_test.astype("float32"), one_hot(y_test, len(images.class_names))
+
+
+def _subset(option: str, labels: np.ndarray, size: int, seed: int) -> Any:
+    if size > len(labels):
+        raise RunError(f"{option}={size}, but there are {len(labels)} images")
+    return balanced_subset(labels, size, seed)
+
+
+def _final_metrics(
+    model: keras.Model,
+    images: ImageData,
+    x_train: np.ndarray,
+    y_train: np.ndarray,
+    folder: Path,
+) -> dict[str, Any]:
+    """Accuracies of the last epoch on all images, without augmentation."""
+
+    def accuracy(x: np.ndarray, y: np.ndarray) -> float:
+        logits = model.predict(x.astype("float32"), batch_size=500, verbose=0)
+        return float(np.mean(np.argmax(logits, axis=-1) == y))
+
+    history = read_history(folder)
+    return {
+        "test_accuracy_last_epoch": accuracy(images.x_test, images.y_test),
+        "train_accuracy_last_epoch": accuracy(x_train, y_train),
+        "validation_accuracy_best_epoch": float(history["val_accuracy"].max()),
+        "best_epoch": int(history["val_accuracy"].argmax()) + 1,
+        "train_loss_last_epoch": float(history["loss"][-1]),
+        "energy_gap_last_epoch": float(history["energy_gap"][-1]),
+        "steps": int(model.optimizer.iterations),
+        "epochs": len(history),
+    }
+
+
+def read_history(folder: Path) -> np.ndarray:
+    """Returns the epochs of a run as a structured array, one row each."""
+    return np.atleast_1d(
+        np.genfromtxt(
+            folder / HISTORY,
+            delimiter=",",
+            names=True,
+            deletechars="",
+            replace_space="_",
+        )
+    )
+
+
+def _tensorboard(folder: Path, is_wanted: bool) -> list[Any]:
+    if not is_wanted:
+        return []
+    try:
+        return [keras.callbacks.TensorBoard(str(folder / "tensorboard"))]
+    except ImportError as error:
+        raise RunError(
+            f"--tensorboard needs TensorFlow: pip install tensorflow. ({error})"
+        ) from error

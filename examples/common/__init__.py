@@ -1,0 +1,1 @@
+"""What the example programs share: data, models, runs and results."""

@@ -1,0 +1,107 @@
+"""Checkpoints that survive a kill at any moment, also during their writing.
+
+Keras' `BackupAndRestore` and `ModelCheckpoint` write in place, so a kill
+during the writing leaves half a file. The callback here lets Keras write the
+same files under another name and moves them into place.
+"""
+
+import csv
+from pathlib import Path
+
+import keras
+
+from common.run_folder import write_atomically
+
+BACKUP = "backup.weights.h5"
+BEST = "best.keras"
+LAST = "last.keras"
+HISTORY = "history.csv"
+
+
+class Checkpoints(keras.callbacks.Callback):
+    """Keeps weights and optimizer of the last epoch and the best model.
+
+    List it after the `CSVLogger` of `HISTORY`: a row that was written for an
+    epoch without a backup is removed by `resume`.
+
+    Args:
+        folder: The run's folder.
+        best_so_far: Largest value of the metric in earlier sessions.
+        monitor: Name of the metric, larger is better.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        best_so_far: float = float("-inf"),
+        monitor: str = "val_accuracy",
+    ) -> None:
+        super().__init__()
+        self._folder = folder
+        self._best = best_so_far
+        self._monitor = monitor
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Writes the best model if this is it, then the backup."""
+        metric = (logs or {})[self._monitor]
+        if metric > self._best:
+            self._best = metric
+            write_atomically(self._folder / BEST, self.model.save)
+        write_atomically(self._folder / BACKUP, self.model.save_weights)
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        """Writes the model of the last epoch."""
+        write_atomically(self._folder / LAST, self.model.save)
+
+
+def resume(
+    model: keras.Model, folder: Path, steps_per_epoch: int
+) -> tuple[int, float]:
+    """Restores a compiled, built model from the run's backup, if there is one.
+
+    Args:
+        model: Compiled model of the run.
+        folder: The run's folder.
+        steps_per_epoch: Training steps of a full epoch.
+
+    Returns:
+        Number of finished epochs and the best validation accuracy in them,
+        `(0, -inf)` for a new run.
+    """
+    backup = folder / BACKUP
+    finished = 0
+    if backup.exists():
+        model.optimizer.build(model.trainable_variables)
+        model.load_weights(backup)
+        # The last epoch may be shorter than the others.
+        finished = -(-int(model.optimizer.iterations) // steps_per_epoch)
+    rows = _keep_rows(folder / HISTORY, finished)
+    best = max((float(row["val_accuracy"]) for row in rows), default=None)
+    return finished, float("-inf") if best is None else best
+
+
+def _keep_rows(history: Path, finished: int) -> list[dict[str, str]]:
+    """Removes the rows of unfinished epochs; returns those that are left."""
+    if not history.exists():
+        return []
+    with history.open(newline="") as file:
+        reader = csv.DictReader(file)
+        names = reader.fieldnames or []
+        # A row cut off by a kill lacks its last fields.
+        rows = [
+            row
+            for row in reader
+            if None not in row.values() and int(row["epoch"]) < finished
+        ]
+    if not rows:
+        history.unlink()
+        return []
+
+    def write(place: Path) -> None:
+        with place.open("w", newline="") as file:
+            writer = csv.DictWriter(file, names)
+            writer.writeheader()
+            writer.writerows(rows)
+
+    write_atomically(history, write)
+    return rows

@@ -1,0 +1,46 @@
+"""The two types every data loader speaks: `ImageData` and `DataError`."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+INSTALL_COMMAND = 'pip install "keras-mhe[examples]"'
+
+
+class DataError(Exception):
+    """A dataset cannot be loaded: a file is missing, damaged or unexpected.
+
+    The message is always one line, and says what is wrong and what to do, so
+    that a program can print it and stop.
+    """
+
+    def __init__(self, message: str):
+        super().__init__(" ".join(message.splitlines()))
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """A labelled image dataset, split for training and testing.
+
+    Images keep the order of their source, which may be sorted by class:
+    shuffle before training.
+
+    Attributes:
+        name: Name of the dataset, as in `image_data.DATASETS`.
+        x_train: Training images, uint8, shape
+            `(num_train, height, width, channels)`, values 0 to 255.
+        y_train: Training labels, int64, shape `(num_train,)`, each an index
+            into `class_names`.
+        x_test: Test images, as `x_train`.
+        y_test: Test labels, as `y_train`.
+        class_names: One name per class, in label order.
+        source: Where the images were read from, for the record of a run.
+    """
+
+    name: str
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    class_names: tuple[str, ...]
+    source: str

@@ -1,0 +1,100 @@
+"""Hyperspherical energy in float64 NumPy, by plain loops over pairs.
+
+Slow and simple on purpose: it shares no code and no formula with the library.
+Half space is the full-space energy of the explicit set of `2N` vectors.
+"""
+
+import math
+
+import numpy as np
+
+
+def neuron_vectors(weights, neuron_axis=-1):
+    """Rows of float64 vectors, one for each neuron."""
+    weights = np.asarray(weights, dtype="float64")
+    axes = neuron_axis if isinstance(neuron_axis, tuple) else (neuron_axis,)
+    axes = [axis % weights.ndim for axis in axes]
+    others = [axis for axis in range(weights.ndim) if axis not in axes]
+    rows = []
+    for position in np.ndindex(*(weights.shape[axis] for axis in axes)):
+        row = []
+        for entry in np.ndindex(*(weights.shape[axis] for axis in others)):
+            index = [0] * weights.ndim
+            for axis, value in zip(axes, position, strict=True):
+                index[axis] = value
+            for axis, value in zip(others, entry, strict=True):
+                index[axis] = value
+            row.append(weights[tuple(index)])
+        rows.append(np.array(row))
+    return rows
+
+
+def potential(u, v, power, distance):
+    """Energy of one pair of vectors (unit vectors, or shorter by epsilon)."""
+    cosine = float(u @ v)
+    if distance == "euclidean":
+        separation = math.sqrt(2.0 - 2.0 * cosine)
+    else:
+        separation = math.acos(min(max(cosine, -1.0), 1.0))
+    return -math.log(separation) if power == 0 else separation**-power
+
+
+def energy(
+    weights,
+    *,
+    power=2,
+    distance="euclidean",
+    half_space=False,
+    neuron_axis=-1,
+    groups=1,
+    epsilon=0.0,
+    anchors=None,
+):
+    """Mean over pairs; the arguments are those of the library."""
+    units = [
+        row / math.sqrt(row @ row + epsilon)
+        for row in neuron_vectors(weights, neuron_axis)
+    ]
+    size = len(units) // groups
+    if size == 1:
+        return 0.0
+    values = []
+    for group in range(groups):
+        members = range(group * size, (group + 1) * size)
+        signs = (1, -1) if half_space else (1,)
+        signed = [(member, sign) for sign in signs for member in members]
+        if anchors is None:
+            pairs = [
+                (first, second)
+                for place, first in enumerate(signed)
+                for second in signed[place + 1 :]
+            ]
+        else:
+            pairs = [
+                ((anchor, 1), other)
+                for anchor in anchors
+                if anchor in members
+                for other in signed
+                if other != (anchor, 1)
+            ]
+        values += [
+            potential(s * units[i], t * units[j], power, distance)
+            for (i, s), (j, t) in pairs
+        ]
+    return math.fsum(values) / len(values)
+
+
+def gradient(weights, *, step=1e-6, **form):
+    """Central differences of `energy`, with steps relative to the norm."""
+    weights = np.array(weights, dtype="float64")
+    step = step * max(1e-30, float(np.abs(weights).max()))
+    result = np.zeros_like(weights)
+    for index in np.ndindex(*weights.shape):
+        original = weights[index]
+        weights[index] = original + step
+        above = energy(weights, **form)
+        weights[index] = original - step
+        below = energy(weights, **form)
+        weights[index] = original
+        result[index] = (above - below) / (2.0 * step)
+    return result
