@@ -32,7 +32,7 @@ class Summary:
     test_mean: float
     test_spread: float | None
     train_mean: float
-    energy_gap_mean: float
+    hidden_gap_mean: float
     difference: float | None
     difference_interval: float | None
 
@@ -133,7 +133,7 @@ def format_table(summaries: Sequence[Summary]) -> str:
         "test % (last epoch)",
         "spread",
         "train %",
-        "energy gap",
+        "hidden energy gap",
         f"paired difference to {first}",
     )
     rows = [header, ("---",) * len(header)]
@@ -144,7 +144,7 @@ def format_table(summaries: Sequence[Summary]) -> str:
                 f"{100 * summary.test_mean:.2f}",
                 _percent(summary.test_spread),
                 f"{100 * summary.train_mean:.2f}",
-                f"{summary.energy_gap_mean:.2f}",
+                f"{summary.hidden_gap_mean:.2f}",
                 _difference(summary),
             )
         )

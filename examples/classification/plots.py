@@ -14,7 +14,9 @@ from matplotlib.figure import Figure
 from classification.training import (
     INITIAL,
     Run,
+    hidden_energy_gap,
     initial_model,
+    is_hidden_gap,
     read_history,
 )
 from common.checkpoints import LAST
@@ -24,8 +26,6 @@ from keras_mhe.analysis import NeuronKernel, neuron_kernels
 
 if TYPE_CHECKING:
     from classification.comparison import Summary
-
-_LAYER = "energy_gap/"
 
 
 def draw_run(run: Run, images: ImageData, folder: Path) -> list[Path]:
@@ -84,28 +84,25 @@ def draw_comparison(
     final.set_xticks(positions, [s.method for s in summaries])
     final.set_xlim(-0.5, len(summaries) - 0.5)
     final.set_title("test accuracy after the last epoch, %\n(line: one seed)")
-    for axes, column, factor, name in (
-        (training, "accuracy", 100, "training accuracy (augmented), %"),
-        (validation, "val_accuracy", 100, "validation accuracy, %"),
-        (gap, "energy_gap", 1, "mean energy gap (0 optimal, 1 random)"),
+    for axes, curve_of, name in (
+        (training, lambda h: 100 * h["accuracy"], "training accuracy, %"),
+        (
+            validation,
+            lambda h: 100 * h["val_accuracy"],
+            "validation accuracy, %",
+        ),
+        (gap, hidden_energy_gap, "hidden energy gap (0 optimal, 1 random)"),
     ):
         for index, (label, runs) in enumerate(histories.items()):
-            _mean_curve(axes, runs, column, factor, label, f"C{index}")
+            curves = np.stack([curve_of(history) for history in runs])
+            _mean_curve(axes, curves, label, f"C{index}")
         axes.set_title(f"{name}\n(mean and range over seeds)")
         axes.set_xlabel("epoch")
     validation.legend()
     return _save(figure, folder / "comparison.png")
 
 
-def _mean_curve(
-    axes: Axes,
-    runs: list[np.ndarray],
-    column: str,
-    factor: float,
-    label: str,
-    color: str,
-) -> None:
-    curves = factor * np.stack([history[column] for history in runs])
+def _mean_curve(axes: Axes, curves: np.ndarray, label: str, color: str) -> None:
     epochs = 1 + np.arange(curves.shape[1])
     axes.plot(epochs, curves.mean(axis=0), color=color, label=label)
     axes.fill_between(
@@ -132,16 +129,19 @@ def _training_figure(
         axes.legend()
     accuracy.set_title("accuracy, %")
     loss.set_title("loss, energies and weight decay included")
-    names = [name for name in initial if name.startswith(_LAYER)]
+    names = [name for name in initial if is_hidden_gap(name)]
     colors = mpl.colormaps["viridis"](np.linspace(0, 0.95, len(names)))
     for name, color in zip(names, colors, strict=True):
         levels = [initial[name], *history[name]]
         gap.plot(
-            [0, *epochs], levels, color=color, label=name.removeprefix(_LAYER)
+            [0, *epochs],
+            levels,
+            color=color,
+            label=name.removeprefix("energy_gap/"),
         )
     gap.axhline(1, color="0.5", linestyle="--", linewidth=1)
     gap.axhline(0, color="0.5", linewidth=1)
-    gap.set_title("energy gap by layer: 0 optimal, 1 random")
+    gap.set_title("energy gap in half space: 0 optimal, 1 random")
     gap.set_xlabel("epoch")
     gap.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small")
     return figure
@@ -170,7 +170,11 @@ def _angle_figure(
         axes.plot(
             grid, _random_density(grid, kernel.dim), "k--", lw=1, label="random"
         )
-        for angle in optimal_angles(kernel.num_neurons, kernel.dim, half_space):
+        is_output = index == len(after) - 1
+        optimum = optimal_angles(
+            kernel.num_neurons, kernel.dim, half_space and not is_output
+        )
+        for angle in optimum:
             axes.axvline(angle, color="C3", lw=1, label="optimal")
         axes.set_title(
             f"{kernel.name}: {kernel.num_neurons} in dimension {kernel.dim}",

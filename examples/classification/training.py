@@ -233,7 +233,7 @@ def _final_metrics(
         "validation_accuracy_best_epoch": float(history["val_accuracy"].max()),
         "best_epoch": int(history["val_accuracy"].argmax()) + 1,
         "train_loss_last_epoch": float(history["loss"][-1]),
-        "energy_gap_last_epoch": float(history["energy_gap"][-1]),
+        "hidden_energy_gap_last_epoch": float(hidden_energy_gap(history)[-1]),
         "steps": int(model.optimizer.iterations),
         "epochs": len(history),
     }
@@ -250,6 +250,21 @@ def read_history(folder: Path) -> np.ndarray:
             replace_space="_",
         )
     )
+
+
+def hidden_energy_gap(history: np.ndarray) -> np.ndarray:
+    """Mean gap of all layers but the classifier, in the `WATCHED` form.
+
+    The published classifier term is full-space, so its optimum is another.
+    """
+    names = [name for name in history.dtype.names if is_hidden_gap(name)]
+    return np.mean([history[name] for name in names], axis=0)
+
+
+def is_hidden_gap(name: str) -> bool:
+    """Whether a log is the energy gap of one hidden layer."""
+    is_gap = name.startswith("energy_gap/")
+    return is_gap and not name.endswith("/classifier")
 
 
 def _tensorboard(folder: Path, is_wanted: bool) -> list[Any]:
