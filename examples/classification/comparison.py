@@ -115,8 +115,8 @@ def summarize(
                 test_mean=float(test.mean()),
                 test_spread=_spread(test),
                 train_mean=float(of(label, "train_accuracy_last_epoch").mean()),
-                energy_gap_mean=float(
-                    of(label, "energy_gap_last_epoch").mean()
+                hidden_gap_mean=float(
+                    of(label, "hidden_energy_gap_last_epoch").mean()
                 ),
                 difference=None if is_first else float(paired.mean()),
                 difference_interval=None if is_first else _interval(paired),

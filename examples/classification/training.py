@@ -115,6 +115,9 @@ def train(
             initial_epoch=first_epoch,
             validation_data=_validation_images(images, run),
             validation_batch_size=500,
+            # The batches are shuffled already; Keras would change their order
+            # by a generator that a resume starts anew.
+            shuffle=False,
             callbacks=callbacks,
         )
     metrics = _final_metrics(model, images, x_train, y_train, folder)

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from common.cifar import load_cifar10, load_cifar100
 from common.cifar_archives import ArrayUnpickler
 from common.cifar_specs import (

@@ -4,9 +4,10 @@ import sys
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits as load_bunch
+
 from common.dataset_types import DataError
 from common.digits import load_digits
-from sklearn.datasets import load_digits as load_bunch
 
 
 @pytest.fixture(scope="module")

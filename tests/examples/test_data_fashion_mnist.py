@@ -6,6 +6,7 @@ import struct
 
 import numpy as np
 import pytest
+
 from common.dataset_types import DataError
 from common.fashion_mnist import FASHION_MNIST_FILES, load_fashion_mnist
 from common.idx_files import parse_idx

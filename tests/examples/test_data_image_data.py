@@ -4,6 +4,9 @@ import dataclasses
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from common import image_data
 from common.image_data import (
     DATASETS,
@@ -11,8 +14,6 @@ from common.image_data import (
     balanced_subset,
     load_image_data,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 SEEDS = st.integers(0, 2**32)
 

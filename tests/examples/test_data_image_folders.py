@@ -8,10 +8,11 @@ import zlib
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from common.cifar import load_cifar10
 from common.dataset_types import DataError
 from common.image_folders import FolderSpec
-from PIL import Image
 
 SPEC = FolderSpec(("ape", "bee", "cat"), train_per_class=3, test_per_class=2)
 COUNTS = {"train": SPEC.train_per_class, "test": SPEC.test_per_class}

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
 from common.cifar import load_cifar10, load_cifar100
 from common.dataset_types import DataError
 from common.fashion_mnist import load_fashion_mnist

@@ -3,6 +3,7 @@
 import hashlib
 
 import pytest
+
 from common.dataset_types import DataError
 from common.verified_files import FileSpec, existing_path, read_verified
 

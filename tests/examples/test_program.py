@@ -1,0 +1,189 @@
+"""The image program from its command line to its files."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import keras_mhe
+from cifar100 import main
+from classification.training import read_history
+from keras_mhe.regularizers import PublishedMHE, RegularizerSum
+from support import image_program as program
+
+PROGRAM = Path(program.__file__).parents[2] / "examples" / "cifar100.py"
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        ["--model_name=baseline"],
+        ["--model_name=mhe", "--power_s=0"],
+        ["--model_name=half_mhe", "--power_s=a2"],
+    ],
+    ids=["baseline", "mhe", "half_mhe"],
+)
+def test_run_fills_its_folder(
+    method: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    arguments = [*program.SMALL, *method, "--seed=3", f"--output={folder}"]
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert "% of the digits test images right" in printed
+
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["steps"] == program.STEPS
+    configuration = json.loads((folder / "configuration.json").read_text())
+    assert configuration["run"]["seed"] == 3
+    assert configuration["versions"]["keras"] == keras.__version__
+    assert configuration["versions"]["keras_backend"] == keras.backend.backend()
+
+    model = keras.models.load_model(folder / "last.keras")
+    kernels = keras_mhe.analysis.neuron_kernels(model)
+    assert len(kernels) == 11
+    history = read_history(folder)
+    for kernel in kernels:
+        # The picture shows the weights that were saved.
+        energy = kernel.energy(power=2, distance="euclidean", half_space=True)
+        logged = history[f"energy/{kernel.name}"][-1]
+        assert logged == pytest.approx(energy, rel=1e-5)
+    regularizer = model.get_layer("conv2_1").kernel_regularizer
+    classifier = model.get_layer("classifier").kernel_regularizer
+    if method == ["--model_name=baseline"]:
+        assert isinstance(regularizer, keras.regularizers.L2)
+    else:
+        assert isinstance(regularizer, RegularizerSum)
+        published = regularizer.regularizers[0]
+        assert isinstance(published, PublishedMHE)
+        assert not published.output_layer
+        assert classifier.regularizers[0].output_layer
+        assert published.get_config()["model_name"] in method[0]
+    for name in ("training.png", "angles.png"):
+        with Image.open(folder / name) as picture:
+            # A picture with something on it.
+            assert picture.width > 1000
+            assert np.asarray(picture.convert("L")).std() > 10
+
+
+def test_main_job_learns(tmp_path: Path) -> None:
+    """The default of the README, with fewer epochs, as a user starts it."""
+    folder = tmp_path / "run"
+    finished = subprocess.run(
+        [sys.executable, str(PROGRAM), "--epochs=6", f"--output={folder}"],
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert finished.returncode == 0, finished.stderr
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["test_accuracy_last_epoch"] > 0.9
+    history = read_history(folder)
+    initial = json.loads((folder / "initial_energies.json").read_text())
+    first_layer = "energy_gap/conv1_1"
+    assert history[first_layer][-1] < 0.6 * initial[first_layer]
+
+
+def test_steps_end_in_the_middle_of_an_epoch(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    arguments = [a for a in program.SMALL if not a.startswith("--epochs")]
+    arguments += ["--steps=5", f"--output={folder}"]
+    assert main(arguments) == 0
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["steps"] == 5
+    assert metrics["epochs"] == 2
+    # And a finished run of that length is known to be finished.
+    (folder / "metrics.json").unlink()
+    assert main(arguments) == 0
+    assert json.loads((folder / "metrics.json").read_text())["steps"] == 5
+
+
+def test_published_recipe_runs(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    arguments = [
+        "--recipe=published",
+        "--dataset=digits",
+        "--train_size=100",
+        "--batch_size=50",
+        "--width=0.0625",
+        "--steps=4",
+        f"--output={folder}",
+    ]
+    assert main(arguments) == 0
+    model = keras.models.load_model(folder / "last.keras")
+    assert model.loss.name == "published_cross_entropy"
+    assert model.get_layer("norm1_1").momentum == 0.999
+    assert np.isfinite(read_history(folder)["loss"]).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["--dataset=cifar10", "--data_dir=missing"], ["missing"]),
+        (["--dataset=cifar100", "--data_dir=missing"], ["missing"]),
+        (["--dataset=fashion_mnist", "--data_dir=missing"], ["missing"]),
+        (["--train_size=100000"], ["--train_size=100000", "1437"]),
+        (["--validation_size=361"], ["--validation_size=361", "360"]),
+    ],
+)
+def test_unusable_data_is_one_line_and_code_2(
+    arguments: list[str],
+    parts: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "run"
+    assert main([*arguments, f"--output={folder}"]) == 2
+    message = capsys.readouterr().err
+    assert len(message.splitlines()) == 1
+    assert all(part in message for part in parts)
+    assert not (folder / "history.csv").exists()
+    assert not list(tmp_path.rglob(".unfinished*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model_name=mhe2"], "invalid choice: 'mhe2'"),
+        (["--power_s=3"], "invalid choice: '3'"),
+        (["--width=0"], "invalid number > 0 value: '0'"),
+        (["--width=nan"], "invalid number > 0 value: 'nan'"),
+        (["--epochs=0"], "invalid integer >= 1 value: '0'"),
+        (["--weight_decay=-1"], "invalid number >= 0 value: '-1'"),
+        (["--seed=-1"], "invalid seed"),
+        (["--epochs=1", "--steps=1"], "not allowed with"),
+        (["--seeds", "1"], "--seeds goes with --compare"),
+        (["--compare", "half_mhe"], "`half_mhe:POWER`"),
+        (["--compare", "baseline:2"], "Received: 'baseline:2'"),
+        (["--compare", "mhe:0@fast"], "number > 0"),
+        (["--compare", "mhe:0", "mhe:0"], "each method can be named once"),
+        (
+            ["--compare", "mhe:0", "--seeds", "1", "1"],
+            "each seed can be named once",
+        ),
+    ],
+)
+def test_wrong_options_exit_with_code_2(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert exit_.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_help_shows_the_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(["--help"])
+    assert exit_.value.code == 0
+    text = capsys.readouterr().out
+    for dataset in ("digits", "fashion_mnist", "cifar10", "cifar100"):
+        assert f"\n  {dataset} " in text
+    assert "42500 steps" in text

@@ -1,0 +1,117 @@
+"""Comparison of methods: pairing, statistics, continuation."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import stats
+
+from cifar100 import main
+from classification.comparison import format_table, summarize
+from classification.methods import Method
+from support import image_program as program
+
+COMPARE = ["--compare", "baseline", "half_mhe:2@0.02", "--seeds", "0", "1"]
+
+
+def _run(test: float) -> dict[str, float]:
+    return {
+        "test_accuracy_last_epoch": test,
+        "train_accuracy_last_epoch": 1.0,
+        "hidden_energy_gap_last_epoch": 0.5,
+    }
+
+
+def test_differences_are_paired_by_seed() -> None:
+    baseline = [0.50, 0.60, 0.55]
+    other = [0.52, 0.61, 0.58]
+    first, second = summarize(
+        {
+            "baseline": [_run(a) for a in baseline],
+            "b": [_run(a) for a in other],
+        },
+        [4, 5, 6],
+    )
+    assert first.test_mean == pytest.approx(0.55)
+    assert first.test_spread == pytest.approx(0.05)
+    assert first.difference is None
+    paired = stats.ttest_rel(other, baseline)
+    interval = paired.confidence_interval(0.95)
+    assert second.difference == pytest.approx(0.02)
+    assert second.difference - second.difference_interval == pytest.approx(
+        interval.low
+    )
+    table = format_table([first, second])
+    assert "| b | 57.00 | 4.58 | 100.00 | 0.50 | +2.00 ± 2.48 |" in table
+
+
+def test_one_seed_has_no_spread() -> None:
+    first, second = summarize({"a": [_run(0.5)], "b": [_run(0.7)]}, [0])
+    assert first.test_spread is None
+    assert second.difference_interval is None
+    assert format_table([first, second]).endswith("| +20.00 |")
+
+
+@pytest.mark.parametrize(
+    "text", ["baseline", "mhe:0", "half_mhe:a2", "half_mhe:2@0.05"]
+)
+def test_method_label_reads_back(text: str) -> None:
+    assert Method.parse(text).label == text
+
+
+def test_comparison_continues_where_it_was_cut(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "study"
+    arguments = [*program.SMALL, *COMPARE, f"--output={folder}"]
+    assert main(arguments) == 0
+    first = json.loads((folder / "comparison.json").read_text())
+    table = (folder / "comparison.md").read_text()
+    assert table.strip() in capsys.readouterr().out
+    with Image.open(folder / "comparison.png") as picture:
+        assert np.asarray(picture.convert("L")).std() > 10
+    runs = sorted(path.parent for path in folder.rglob("metrics.json"))
+    assert [str(run.relative_to(folder)) for run in runs] == [
+        "baseline/seed_0",
+        "baseline/seed_1",
+        "half_mhe_2_rate_0.02/seed_0",
+        "half_mhe_2_rate_0.02/seed_1",
+    ]
+    rates = {
+        json.loads((run / "configuration.json").read_text())["run"]["method"][
+            "learning_rate"
+        ]
+        for run in runs
+    }
+    assert rates == {None, 0.02}
+
+    kept = {run: (run / "metrics.json").stat().st_mtime_ns for run in runs[:3]}
+    shutil.rmtree(runs[3])
+    (folder / "comparison.json").unlink()
+    assert main(arguments) == 0
+    for run, modified in kept.items():
+        assert (run / "metrics.json").stat().st_mtime_ns == modified
+    second = json.loads((folder / "comparison.json").read_text())
+    np.testing.assert_allclose(
+        second["results"][1]["test_accuracies"],
+        first["results"][1]["test_accuracies"],
+        atol=0.03,
+    )
+
+
+def test_methods_start_from_the_same_weights_and_order(tmp_path: Path) -> None:
+    """Without a step of training, only the energy's loss differs."""
+    folder = tmp_path / "study"
+    arguments = [*program.SMALL, *COMPARE, f"--output={folder}"]
+    assert main(arguments) == 0
+    for seed in (0, 1):
+        initial = [
+            json.loads(
+                (path / f"seed_{seed}/initial_energies.json").read_text()
+            )
+            for path in (folder / "baseline", folder / "half_mhe_2_rate_0.02")
+        ]
+        assert initial[0] == initial[1]

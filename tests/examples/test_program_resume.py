@@ -1,0 +1,144 @@
+"""A run that is killed again and again ends like one that was not."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from cifar100 import main
+from classification.training import read_history
+from support import image_program as program
+
+SCRIPT = Path(program.__file__)
+
+
+def run_and_kill(folder: Path, moment: str, count: int) -> None:
+    """Continues the run in a process that dies at the given moment."""
+    finished = subprocess.run(
+        [
+            sys.executable,
+            str(SCRIPT),
+            moment,
+            str(count),
+            *program.SMALL,
+            f"--output={folder}",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert finished.returncode == -signal.SIGKILL, finished.stderr
+
+
+def metrics_of(folder: Path) -> dict[str, float]:
+    return json.loads((folder / "metrics.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    assert main([*program.SMALL, f"--output={folder}"]) == 0
+    return folder
+
+
+def test_killed_run_ends_like_uninterrupted(
+    tmp_path: Path, uninterrupted: Path
+) -> None:
+    folder = tmp_path / "run"
+    # In the first epoch, before there is any backup.
+    run_and_kill(folder, "batch", 2)
+    assert not (folder / "backup.weights.h5").exists()
+    # While the first best model is being written: its history row is there.
+    run_and_kill(folder, "half_best", 1)
+    assert not (folder / "best.keras").exists()
+    # While the backup of the second epoch is being written.
+    run_and_kill(folder, "half_backup", 2)
+    assert len(read_history(folder)) == 2
+    # After the backup of the second epoch was written, before it counts.
+    run_and_kill(folder, "before_move", 1)
+    # In the middle of the second epoch.
+    run_and_kill(folder, "batch", 2)
+
+    assert main([*program.SMALL, f"--output={folder}"]) == 0
+
+    whole, resumed = metrics_of(uninterrupted), metrics_of(folder)
+    assert resumed["steps"] == whole["steps"] == program.STEPS
+    assert resumed["epochs"] == whole["epochs"] == 3
+    history, expected = read_history(folder), read_history(uninterrupted)
+    assert history.dtype.names == expected.dtype.names
+    np.testing.assert_array_equal(history["epoch"], [0, 1, 2])
+    np.testing.assert_allclose(history["loss"], expected["loss"], rtol=1e-3)
+    models = [
+        keras.models.load_model(place / "last.keras", compile=False)
+        for place in (folder, uninterrupted)
+    ]
+    for weight, reference in zip(
+        *(model.get_weights() for model in models), strict=True
+    ):
+        np.testing.assert_allclose(weight, reference, rtol=1e-2, atol=1e-3)
+    assert not list(folder.glob(".unfinished*"))
+
+
+def test_finished_run_is_not_run_again(uninterrupted: Path) -> None:
+    before = {
+        path.name: path.stat().st_mtime_ns
+        for path in uninterrupted.iterdir()
+        if path.suffix != ".png"
+    }
+    assert main([*program.SMALL, f"--output={uninterrupted}"]) == 0
+    after = {
+        path.name: path.stat().st_mtime_ns
+        for path in uninterrupted.iterdir()
+        if path.suffix != ".png"
+    }
+    assert after == before
+
+
+def test_kill_after_the_last_epoch_still_writes_the_last_model(
+    tmp_path: Path, uninterrupted: Path
+) -> None:
+    # The best model may be saved up to three times, the last one once more.
+    folder = tmp_path / "run"
+    finished = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys, os, signal; sys.path.insert(0, sys.argv[1])\n"
+            "from common.checkpoints import Checkpoints\n"
+            "Checkpoints.on_train_end = "
+            "lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+            "from cifar100 import main\n"
+            "main(sys.argv[2:])",
+            str(SCRIPT.parents[2] / "examples"),
+            *program.SMALL,
+            f"--output={folder}",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert finished.returncode == -signal.SIGKILL, finished.stderr
+    assert not (folder / "last.keras").exists()
+    assert main([*program.SMALL, f"--output={folder}"]) == 0
+    assert (folder / "last.keras").exists()
+    assert metrics_of(folder)["steps"] == program.STEPS
+    assert metrics_of(folder)["train_loss_last_epoch"] == pytest.approx(
+        metrics_of(uninterrupted)["train_loss_last_epoch"], rel=1e-3
+    )
+
+
+def test_another_configuration_is_refused(
+    uninterrupted: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [*program.SMALL, "--seed=1", f"--output={uninterrupted}"]
+    assert main(arguments) == 2
+    message = capsys.readouterr().err
+    assert "seed=0" in message
+    assert "seed=1" in message
+    assert "--output" in message
+    assert len(message.splitlines()) == 1
