@@ -71,6 +71,9 @@ def neuron_kernels(model: KerasObject) -> list[NeuronKernel]:
     Returns:
         List of `NeuronKernel` in the order of `model.layers`.
 
+    Raises:
+        ValueError: If the model is not built, so has no kernels yet.
+
     Example:
         >>> import keras
         >>> from keras_mhe.analysis import neuron_kernels
@@ -80,6 +83,11 @@ def neuron_kernels(model: KerasObject) -> list[NeuronKernel]:
         >>> [(k.name, k.num_neurons, k.dim) for k in neuron_kernels(model)]
         [('hidden', 3, 4)]
     """
+    if not model.built:
+        raise ValueError(
+            "`model` must be built. Received: a model without weights. Call "
+            "it on data, or give it an Input."
+        )
     found: dict[int, NeuronKernel] = {}
     for name, layer in _named_layers(model):
         for kernel in _kernels_of_layer(layer, name):
@@ -113,10 +121,10 @@ def _kernels_of_layer(layer: KerasObject, name: str) -> Iterator[NeuronKernel]:
         yield NeuronKernel(f"{name}/pointwise_kernel", layer.pointwise_kernel)
     elif isinstance(layer, layers.Embedding):
         yield NeuronKernel(name, layer.embeddings, 0)
-    elif isinstance(layer, tuple(_GATES)):
-        # Compared gate by gate.
-        gates = next(n for cls, n in _GATES.items() if isinstance(layer, cls))
-        yield NeuronKernel(name, layer.cell.kernel, -1, gates)
+    else:
+        for recurrent, gates in _GATES.items():
+            if isinstance(layer, recurrent):
+                yield NeuronKernel(name, layer.cell.kernel, -1, gates)
 
 
 def _depthwise(name: str, kernel: KerasObject) -> NeuronKernel:
@@ -132,4 +140,5 @@ _TRANSPOSED = (
 )
 _DEPTHWISE = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
 _SEPARABLE = (layers.SeparableConv1D, layers.SeparableConv2D)
+#: Recurrent layers are compared gate by gate.
 _GATES = {layers.LSTM: 4, layers.GRU: 3, layers.SimpleRNN: 1}

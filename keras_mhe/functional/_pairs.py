@@ -112,11 +112,12 @@ def _table(
 
 
 def _own_opposites(
-    vectors: Tensor, squared_norms: Tensor, size: int, potential: Potential
+    vectors: Tensor, squared_norms: Tensor, size: Tensor, potential: Potential
 ) -> tuple[Tensor, Tensor]:
     """Energy of each row with its own opposite, `c = -|u|**2`, and gradient.
 
-    A row that is alone in its block has no pair by convention.
+    A row that is alone in its block has no pair by convention. `size` is an
+    int, or a scalar tensor where the shape is not known.
     """
     values, slopes = potential.value_and_slope(-squared_norms)
     if isinstance(size, int):
@@ -127,7 +128,7 @@ def _own_opposites(
 
 
 def _num_table_entries(
-    num_rows: int, size: int, half_space: bool, dtype: str
+    num_rows: Tensor, size: Tensor, half_space: bool, dtype: str
 ) -> Tensor:
     """Number of pairs that the sum over a table holds, at least 1."""
     num_rows = ops.cast(num_rows, dtype)

@@ -13,7 +13,11 @@ from keras_mhe.regularizers._sum import SummableRegularizer
 #: Added to the squared norm of each neuron by the program.
 _NORM_EPSILON = 1e-4
 
-_FRACTION_OF_PI = {"distance": "angular", "scale": 1 / math.pi, "offset": 1e-4}
+_FRACTION_OF_PI: dict[str, Any] = {
+    "distance": "angular",
+    "scale": 1 / math.pi,
+    "offset": 1e-4,
+}
 
 #: Potential and factor of each `power_s`. The program's `0` is
 #: `-log(r**2)`, twice the paper's `-log(r)`.

@@ -89,20 +89,6 @@ def test_main_job_learns(tmp_path: Path) -> None:
     assert history[first_layer][-1] < 0.6 * initial[first_layer]
 
 
-def test_steps_end_in_the_middle_of_an_epoch(tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    arguments = [a for a in program.SMALL if not a.startswith("--epochs")]
-    arguments += ["--steps=5", f"--output={folder}"]
-    assert main(arguments) == 0
-    metrics = json.loads((folder / "metrics.json").read_text())
-    assert metrics["steps"] == 5
-    assert metrics["epochs"] == 2
-    # And a finished run of that length is known to be finished.
-    (folder / "metrics.json").unlink()
-    assert main(arguments) == 0
-    assert json.loads((folder / "metrics.json").read_text())["steps"] == 5
-
-
 def test_published_recipe_runs(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     arguments = [

@@ -62,56 +62,72 @@ def test_method_label_reads_back(text: str) -> None:
     assert Method.parse(text).label == text
 
 
-def test_comparison_continues_where_it_was_cut(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = tmp_path / "study"
-    arguments = [*program.SMALL, *COMPARE, f"--output={folder}"]
-    assert main(arguments) == 0
-    first = json.loads((folder / "comparison.json").read_text())
-    table = (folder / "comparison.md").read_text()
-    assert table.strip() in capsys.readouterr().out
-    with Image.open(folder / "comparison.png") as picture:
-        assert np.asarray(picture.convert("L")).std() > 10
-    runs = sorted(path.parent for path in folder.rglob("metrics.json"))
-    assert [str(run.relative_to(folder)) for run in runs] == [
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("comparison") / "study"
+    assert main([*program.SMALL, *COMPARE, f"--output={folder}"]) == 0
+    return folder
+
+
+def test_comparison_has_runs_table_and_picture(study: Path) -> None:
+    runs = sorted(path.parent for path in study.rglob("metrics.json"))
+    assert [str(run.relative_to(study)) for run in runs] == [
         "baseline/seed_0",
         "baseline/seed_1",
         "half_mhe_2_rate_0.02/seed_0",
         "half_mhe_2_rate_0.02/seed_1",
     ]
-    rates = {
-        json.loads((run / "configuration.json").read_text())["run"]["method"][
-            "learning_rate"
+    methods = [
+        json.loads((run / "configuration.json").read_text())["run"]["method"]
+        for run in runs
+    ]
+    rates = [method["learning_rate"] for method in methods]
+    assert rates == [None, None, 0.02, 0.02]
+    accuracies = [
+        json.loads((run / "metrics.json").read_text())[
+            "test_accuracy_last_epoch"
         ]
         for run in runs
-    }
-    assert rates == {None, 0.02}
-
-    kept = {run: (run / "metrics.json").stat().st_mtime_ns for run in runs[:3]}
-    shutil.rmtree(runs[3])
-    (folder / "comparison.json").unlink()
-    assert main(arguments) == 0
-    for run, modified in kept.items():
-        assert (run / "metrics.json").stat().st_mtime_ns == modified
-    second = json.loads((folder / "comparison.json").read_text())
-    np.testing.assert_allclose(
-        second["results"][1]["test_accuracies"],
-        first["results"][1]["test_accuracies"],
-        atol=0.03,
-    )
+    ]
+    results = json.loads((study / "comparison.json").read_text())["results"]
+    assert results[0]["test_accuracies"] == accuracies[:2]
+    assert results[1]["test_accuracies"] == accuracies[2:]
+    table = (study / "comparison.md").read_text()
+    assert f"| baseline | {50 * sum(accuracies[:2]):.2f} |" in table
+    with Image.open(study / "comparison.png") as picture:
+        assert np.asarray(picture.convert("L")).std() > 10
 
 
-def test_methods_start_from_the_same_weights_and_order(tmp_path: Path) -> None:
-    """Without a step of training, only the energy's loss differs."""
-    folder = tmp_path / "study"
-    arguments = [*program.SMALL, *COMPARE, f"--output={folder}"]
-    assert main(arguments) == 0
+def test_methods_start_from_the_same_weights(study: Path) -> None:
     for seed in (0, 1):
         initial = [
             json.loads(
                 (path / f"seed_{seed}/initial_energies.json").read_text()
             )
-            for path in (folder / "baseline", folder / "half_mhe_2_rate_0.02")
+            for path in (study / "baseline", study / "half_mhe_2_rate_0.02")
         ]
         assert initial[0] == initial[1]
+
+
+def test_comparison_continues_where_it_was_cut(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = study / "comparison.json"
+    first = json.loads(results.read_text())
+    metrics = sorted(study.rglob("metrics.json"))
+    kept = {path: path.stat().st_mtime_ns for path in metrics[:3]}
+    shutil.rmtree(metrics[3].parent)
+    results.unlink()
+
+    assert main([*program.SMALL, *COMPARE, f"--output={study}"]) == 0
+
+    table = (study / "comparison.md").read_text()
+    assert table.strip() in capsys.readouterr().out
+    for path, modified in kept.items():
+        assert path.stat().st_mtime_ns == modified
+    second = json.loads(results.read_text())
+    np.testing.assert_allclose(
+        second["results"][1]["test_accuracies"],
+        first["results"][1]["test_accuracies"],
+        atol=0.03,
+    )

@@ -6,11 +6,11 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+
+from keras_mhe.functional import hyperspherical_energy
 from support import numpy_reference
 from support.forms import FORMS, form_id
 from support.tolerances import VALUE
-
-from keras_mhe.functional import hyperspherical_energy
 
 all_forms = pytest.mark.parametrize("form", FORMS, ids=form_id)
 
@@ -47,14 +47,11 @@ def test_every_form_matches_loops(form):
         ((5, 6), -1),
         ((5, 6), 0),
         ((5, 6), -2),
-        ((5, 6), (1,)),
         ((3, 4, 5), 1),
         ((3, 2, 4), (1, 2)),
-        ((3, 2, 4), (2, 0)),
-        ((3, 2, 4), (-1, -3)),
+        ((2, 5, 3), (2, 0)),
         ((2, 3, 2, 4), -1),
-        ((2, 3, 4, 2), -2),
-        ((2, 3, 2, 2), (3, 1)),
+        ((3, 3, 2, 2), (3, 1)),
         ((2, 2, 2, 2, 4), -1),
         ((2, 2, 2, 2, 3), (-2, -1)),
         ((2, 2, 2, 2, 3), (4, 0, 2)),
@@ -71,10 +68,10 @@ def test_groups_match_loops(form):
     assert_matches_loops(random_weights(4, 9), groups=3, **form)
 
 
-@pytest.mark.parametrize("groups", [1, 2, 4, 8])
+@pytest.mark.parametrize("groups", [1, 2, 4, 12])
 @pytest.mark.parametrize("half_space", [False, True])
 def test_each_number_of_groups_matches_loops(groups, half_space):
-    weights = random_weights(2, 3, 4)
+    weights = random_weights(6, 3, 4)
     assert_matches_loops(
         weights, groups=groups, half_space=half_space, neuron_axis=(1, 2)
     )
@@ -172,7 +169,7 @@ def test_short_dtypes_are_computed_in_float32(form, dtype):
     assert_same(float(value), expected, rtol=VALUE[dtype])
 
 
-@pytest.mark.parametrize("block_size", [1, 2, 3, 7, 64, np.int64(5), "auto"])
+@pytest.mark.parametrize("block_size", [1, 3, np.int64(5), 64, "auto"])
 @pytest.mark.parametrize("anchors", [None, [0, 3, 3]])
 def test_block_size_does_not_change_the_result(block_size, anchors):
     weights = random_weights(4, 10)
@@ -194,7 +191,8 @@ def test_opposite_pair(power):
     weights = np.array([[1.0, -2.0], [1.0, -2.0]])
     assert_same(energy_of(weights, power=power), euclidean(2.0, power))
     angular = energy_of(weights, power=power, distance="angular")
-    assert_same(angular, euclidean(math.pi, power))
+    # A float32 cosine one digit above -1 is an angle 3.5e-4 below pi.
+    assert_same(angular, euclidean(math.pi, power), rtol=5e-4)
 
 
 @pytest.mark.parametrize("power", [0, 0.5, 1, 2, 3.7])
@@ -208,7 +206,7 @@ def test_orthonormal_neurons(power):
 
 
 @pytest.mark.parametrize("power", [0, 0.5, 1, 2, 3.7])
-@pytest.mark.parametrize("dim", [2, 3, 7])
+@pytest.mark.parametrize("dim", [2, 7])
 def test_regular_simplex(power, dim):
     # The basis of R^(d+1), seen from its centre.
     weights = np.eye(dim + 1) - 1.0 / (dim + 1)
@@ -219,7 +217,7 @@ def test_regular_simplex(power, dim):
 
 
 @pytest.mark.parametrize("power", [0, 0.5, 1, 2, 3.7])
-@pytest.mark.parametrize("dim", [2, 3, 8])
+@pytest.mark.parametrize("dim", [2, 8])
 def test_cross_polytope(power, dim):
     weights = np.concatenate([np.eye(dim), -np.eye(dim)], axis=1)
     opposite, orthogonal = dim, 2 * dim * (dim - 1)
@@ -246,7 +244,9 @@ def test_unchanged_by_rotation(form):
 def test_unchanged_by_order(form):
     weights = random_weights(5, 6)
     order = np.array([3, 0, 5, 1, 4, 2])
-    assert_same(energy_of(weights[:, order], **form), energy_of(weights, **form))
+    assert_same(
+        energy_of(weights[:, order], **form), energy_of(weights, **form)
+    )
 
 
 @all_forms

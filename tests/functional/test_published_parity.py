@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.gradients import MODES, value_and_grad
 
 from keras_mhe import MHE
+from support.gradients import MODES, value_and_grad
 
 PUBLISHED = dict(
     np.load(

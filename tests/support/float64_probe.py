@@ -6,10 +6,10 @@ Run as `python -m support.float64_probe FILE` with `JAX_ENABLE_X64=1`.
 import sys
 
 import numpy as np
-from support.forms import FORMS
-from support.gradients import value_and_grad
 
 from keras_mhe.functional import hyperspherical_energy
+from support.forms import FORMS
+from support.gradients import value_and_grad
 
 
 def main(target):
@@ -23,7 +23,7 @@ def main(target):
         )
         results[f"value{place}"] = evaluation.value
         results[f"gradient{place}"] = evaluation.gradient
-        results["dtypes"] = (
+        results[f"dtypes{place}"] = (
             f"{evaluation.value_dtype} {evaluation.gradient_dtype}"
         )
     np.savez(target, **results)

@@ -29,13 +29,17 @@ def neuron_vectors(weights, neuron_axis=-1):
     return rows
 
 
-def potential(u, v, power, distance):
+def potential(u, v, power, distance, epsilon=0.0):
     """Energy of one pair of vectors (unit vectors, or shorter by epsilon)."""
-    cosine = float(u @ v)
     if distance == "euclidean":
-        separation = math.sqrt(2.0 - 2.0 * cosine)
+        separation = math.sqrt(2.0 - 2.0 * float(u @ v))
+    elif epsilon > 0.0:
+        separation = math.acos(float(u @ v))
     else:
-        separation = math.acos(min(max(cosine, -1.0), 1.0))
+        # The angle of unit vectors; acos loses half the digits near pi.
+        separation = 2.0 * math.atan2(
+            np.linalg.norm(u - v), np.linalg.norm(u + v)
+        )
     return -math.log(separation) if power == 0 else separation**-power
 
 
@@ -78,7 +82,7 @@ def energy(
                 if other != (anchor, 1)
             ]
         values += [
-            potential(s * units[i], t * units[j], power, distance)
+            potential(s * units[i], t * units[j], power, distance, epsilon)
             for (i, s), (j, t) in pairs
         ]
     return math.fsum(values) / len(values)

@@ -1,0 +1,175 @@
+"""`EnergyMonitor`: the keys and numbers that it adds to the logs."""
+
+import csv
+import re
+from statistics import fmean
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from keras_mhe import MHE
+from keras_mhe.analysis import energy_gap, neuron_kernels
+from keras_mhe.callbacks import EnergyMonitor
+from keras_mhe.functional import hyperspherical_energy
+from support.tensors import as_float
+
+RNG = np.random.default_rng(0)
+INPUTS = RNG.normal(size=(16, 8)).astype("float32")
+TARGETS = RNG.normal(size=(16, 2)).astype("float32")
+FORM = {"power": 1, "distance": "angular", "half_space": True}
+
+
+def model_of(input_dim=8):
+    model = keras.Sequential(
+        [
+            keras.Input((input_dim,)),
+            layers.Dense(6, name="first", kernel_regularizer=MHE(1.0)),
+            layers.Dense(2, name="second"),
+        ]
+    )
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    return model
+
+
+def fit(model, *callbacks, inputs=INPUTS, **options):
+    return model.fit(
+        inputs, TARGETS, epochs=3, verbose=0, callbacks=list(callbacks),
+        **options,
+    ).history  # fmt: skip
+
+
+def measured(model, form):
+    """Energies and gaps of the present weights, without the callback."""
+    energies, gaps = {}, {}
+    for kernel in neuron_kernels(model):
+        energy = as_float(
+            hyperspherical_energy(
+                kernel.variable, neuron_axis=kernel.neuron_axis, **form
+            )
+        )
+        energies[kernel.name] = energy
+        gaps[kernel.name] = energy_gap(
+            energy, kernel.num_neurons, kernel.dim, **form
+        )
+    return energies, gaps
+
+
+def test_keys_in_every_epoch():
+    history = fit(model_of(), EnergyMonitor())
+    assert set(history) == {"loss", "energy", "energy_gap"}
+    assert all(len(values) == 3 for values in history.values())
+
+
+def test_keys_with_validation():
+    history = fit(
+        model_of(), EnergyMonitor(), validation_data=(INPUTS, TARGETS)
+    )
+    assert set(history) == {"loss", "val_loss", "energy", "energy_gap"}
+
+
+@pytest.mark.parametrize("form", [{"power": 2}, FORM], ids=str)
+def test_last_values_are_those_of_the_final_weights(form):
+    model = model_of()
+    history = fit(model, EnergyMonitor(per_layer=True, **form))
+    energies, gaps = measured(model, form)
+    assert set(energies) == {"first", "second"}
+    assert set(history) == {
+        "loss",
+        "energy",
+        "energy_gap",
+        *(f"energy/{name}" for name in energies),
+        *(f"energy_gap/{name}" for name in gaps),
+    }
+    for name in energies:
+        np.testing.assert_allclose(
+            history[f"energy/{name}"][-1], energies[name], rtol=1e-6
+        )
+        np.testing.assert_allclose(
+            history[f"energy_gap/{name}"][-1], gaps[name], rtol=1e-4
+        )
+    np.testing.assert_allclose(
+        history["energy"][-1], fmean(energies.values()), rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        history["energy_gap"][-1], fmean(gaps.values()), rtol=1e-4
+    )
+
+
+def test_initial_is_measured_before_the_first_step():
+    model = model_of()
+    monitor = EnergyMonitor(per_layer=True, **FORM)
+    assert monitor.initial == {}
+    energies, gaps = measured(model, FORM)
+    history = fit(model, monitor)
+    assert set(monitor.initial) == set(history) - {"loss"}
+    assert monitor.initial["energy/first"] == pytest.approx(energies["first"])
+    assert monitor.initial["energy_gap"] == pytest.approx(
+        fmean(gaps.values()), rel=1e-4
+    )
+    assert monitor.initial["energy/first"] != history["energy/first"][-1]
+
+
+def test_values_are_python_floats():
+    monitor = EnergyMonitor(per_layer=True)
+    history = fit(model_of(), monitor)
+    for values in (monitor.initial.values(), *history.values()):
+        assert all(type(value) is float for value in values)
+
+
+def test_csv_logger_after_it(tmp_path):
+    target = tmp_path / "log.csv"
+    history = fit(
+        model_of(),
+        EnergyMonitor(),
+        keras.callbacks.CSVLogger(str(target)),
+    )
+    with target.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["energy"]) for row in rows] == history["energy"]
+    assert [float(row["energy_gap"]) for row in rows] == history["energy_gap"]
+
+
+def test_kernels_without_a_random_level_have_no_gap():
+    # `first` has vectors of 2 entries, `second` of 6; power 2 needs 4.
+    inputs = INPUTS[:, :2]
+    history = fit(model_of(2), EnergyMonitor(per_layer=True), inputs=inputs)
+    assert "energy/first" in history
+    assert "energy_gap/first" not in history
+    assert history["energy_gap"] == history["energy_gap/second"]
+    without = fit(model_of(2), EnergyMonitor(power=7), inputs=inputs)
+    assert set(without) == {"loss", "energy"}
+
+
+def test_it_can_be_used_for_a_second_fit():
+    model, monitor = model_of(), EnergyMonitor()
+    first = fit(model, monitor)
+    fit(model, monitor)
+    assert monitor.initial["energy"] == pytest.approx(first["energy"][-1])
+
+
+def test_model_without_kernels():
+    model = keras.Sequential(
+        [keras.Input((8,)), layers.Dense(1), layers.Lambda(lambda x: x[:, :1])]
+    )
+    model.compile("sgd", "mse")
+    with pytest.raises(
+        ValueError, match=r"built model with at least one dense.*Received"
+    ):
+        model.fit(
+            INPUTS, TARGETS[:, :1], verbose=0, callbacks=[EnergyMonitor()]
+        )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"power": -1}, "`power` must be a finite real number >= 0"),
+        ({"distance": "l2"}, "`distance` must be one of"),
+        ({"half_space": 1}, "`half_space` must be True or False"),
+    ],
+)
+def test_argument_errors(arguments, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        fit(model_of(), EnergyMonitor(**arguments))

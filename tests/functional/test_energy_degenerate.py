@@ -1,0 +1,299 @@
+"""Degenerate weights: always a finite value and gradient, as documented."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from keras import ops
+
+from keras_mhe.functional import hyperspherical_energy
+from support.forms import FEW_FORMS, form_id
+from support.gradients import MODES, value_and_grad
+
+few_forms = pytest.mark.parametrize("form", FEW_FORMS, ids=form_id)
+all_modes = pytest.mark.parametrize("mode", MODES)
+
+#: What one neuron of a pathological kernel may look like.
+KINDS = (
+    "random",
+    "zero",
+    "subnormal",
+    "first",
+    "opposite of first",
+    "nearly first",
+    "one entry",
+    "nan",
+    "infinite",
+    "one nan",
+    "one infinite",
+)
+
+#: `(dim, num_neurons)`: few, since each is compiled anew on JAX.
+SHAPES = ((1, 1), (1, 3), (4, 1), (3, 2), (4, 6))
+
+
+def neuron(kind, first, rng):
+    row = rng.normal(size=first.shape)
+    if kind == "zero":
+        return np.zeros_like(row)
+    if kind == "subnormal":
+        return row * 1e-41
+    if kind == "first":
+        return first.copy()
+    if kind == "opposite of first":
+        return -first
+    if kind == "nearly first":
+        return first * (1.0 + 1e-6 * row)
+    if kind == "one entry":
+        row[1:] = 0.0
+    elif kind == "nan":
+        row[:] = math.nan
+    elif kind == "infinite":
+        row[:] = -math.inf
+    elif kind == "one nan":
+        row[0] = math.nan
+    elif kind == "one infinite":
+        row[-1] = math.inf
+    return row
+
+
+@st.composite
+def pathological_weights(draw, shapes=SHAPES):
+    """Kernels of any mixture of `KINDS`, norms over 76 orders of magnitude."""
+    dim, num_neurons = draw(st.sampled_from(shapes))
+    rng = np.random.default_rng(draw(st.integers(0, 1000)))
+    first = rng.normal(size=dim)
+    columns = []
+    for _ in range(num_neurons):
+        row = neuron(draw(st.sampled_from(KINDS)), first, rng)
+        columns.append(row * 10.0 ** draw(st.integers(-38, 37)))
+    with np.errstate(over="ignore", under="ignore"):
+        return np.stack(columns, axis=1).astype("float32")
+
+
+forms = st.fixed_dictionaries(
+    {
+        "power": st.sampled_from((0, 0.5, 1, 2, 3.7, 12.0, 50, 1000)),
+        "distance": st.sampled_from(("euclidean", "angular")),
+        "half_space": st.booleans(),
+        "epsilon": st.sampled_from((0.0, 0.0, 1e-4, 1e30, 1e-40)),
+    }
+)
+
+
+def evaluate(weights, mode="eager", dtype="float32", **form):
+    return value_and_grad(
+        lambda tensor: hyperspherical_energy(tensor, **form),
+        weights,
+        mode=mode,
+        dtype=dtype,
+    )
+
+
+def assert_finite(evaluation):
+    assert math.isfinite(evaluation.value)
+    assert np.isfinite(evaluation.gradient).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_always_finite(dtype):
+    @settings(max_examples=100)
+    @given(weights=pathological_weights(), form=forms)
+    def check(weights, form):
+        evaluation = evaluate(weights, dtype=dtype, **form)
+        assert_finite(evaluation)
+        assert evaluation.gradient_dtype == dtype
+        unusable = ~np.isfinite(weights).all(0)
+        if form["epsilon"] == 0.0:
+            unusable |= (weights == 0).all(0)
+        assert not evaluation.gradient[:, unusable].any()
+
+    check()
+
+
+@settings(max_examples=40)
+@given(weights=pathological_weights(((4, 6),)), form=forms, data=st.data())
+def test_always_finite_with_anchors_and_groups(weights, form, data):
+    anchors = data.draw(st.lists(st.integers(0, 5), min_size=3, max_size=3))
+    groups = data.draw(st.sampled_from((1, 2, 6)))
+    for form_of_pairs in ({"anchors": anchors}, {}):
+        assert_finite(evaluate(weights, groups=groups, **form, **form_of_pairs))
+
+
+@pytest.mark.parametrize("mode", [m for m in MODES if m != "eager"] or MODES)
+@settings(max_examples=12)
+@given(weights=pathological_weights())
+def test_always_finite_compiled(mode, weights):
+    for distance in ("euclidean", "angular"):
+        assert_finite(
+            evaluate(weights, mode, distance=distance, half_space=True)
+        )
+
+
+def example(*columns):
+    return np.array(columns, dtype="float32").T
+
+
+# The documented decisions.
+
+
+@all_modes
+@few_forms
+@pytest.mark.parametrize(
+    "bad",
+    [
+        [0.0, 0.0, 0.0],
+        [math.nan, 1.0, 0.0],
+        [math.nan] * 3,
+        [math.inf, 0.0, 1.0],
+        [1.0, -math.inf, 0.0],
+    ],
+    ids=["zero", "one-nan", "nan", "inf", "one-inf"],
+)
+def test_neuron_without_direction_counts_as_orthogonal(form, bad, mode):
+    pair = [[1.0, 2.0, 0.0], [-3.0, 1.0, 0.0]]
+    actual = evaluate(example(*pair, bad), mode, **form)
+    orthogonal = evaluate(example(*pair, [0.0, 0.0, 1.0]), **form)
+    if form["half_space"]:
+        # Orthogonal to its own opposite too: 1 of the 15 pairs.
+        quarter = {"power": form["power"], "distance": form["distance"]}
+        right = evaluate(example([1.0, 0.0], [0.0, 1.0]), **quarter).value
+        straight = evaluate(example([1.0, 0.0], [-1.0, 0.0]), **quarter).value
+        expected = orthogonal.value + (right - straight) / 15
+    else:
+        expected = orthogonal.value
+    np.testing.assert_allclose(actual.value, expected, rtol=1e-5, atol=1e-6)
+    assert not actual.gradient[:, 2].any()
+    # It exerts none: only the pair repels each other, in its own plane.
+    np.testing.assert_allclose(
+        actual.gradient[:2, :2], orthogonal.gradient[:2, :2], atol=1e-6
+    )
+    assert not actual.gradient[2].any()
+    assert np.abs(actual.gradient[:, 0]).max() > 1e-4
+
+
+@all_modes
+@few_forms
+def test_all_zero(form, mode):
+    actual = evaluate(np.zeros((3, 4)), mode, **form)
+    separation = (
+        math.sqrt(2) if form["distance"] == "euclidean" else math.pi / 2
+    )
+    power = form["power"]
+    expected = -math.log(separation) if power == 0 else separation**-power
+    np.testing.assert_allclose(actual.value, expected, rtol=1e-5)
+    assert not actual.gradient.any()
+
+
+@all_modes
+@few_forms
+def test_equal_neurons_have_the_energy_of_the_resolution(form, mode):
+    # 16 machine epsilons of `r**2`; the documentation says r = 1.4e-3.
+    resolution = math.sqrt(16 * np.finfo("float32").eps)
+    assert round(resolution, 4) == 1.4e-3
+    actual = evaluate(example([1.0, 2.0], [1.0, 2.0]), mode, **form)
+    power = form["power"]
+
+    def pair(separation):
+        return -math.log(separation) if power == 0 else separation**-power
+
+    expected = pair(resolution)
+    if form["half_space"]:
+        # u, u, -u, -u: two equal pairs, four opposite ones.
+        straight = 2.0 if form["distance"] == "euclidean" else math.pi
+        expected = (2 * expected + 4 * pair(straight)) / 6
+    np.testing.assert_allclose(actual.value, expected, rtol=2e-4)
+    # Rounding of the opposites' radial part, far below the weights' digits.
+    np.testing.assert_allclose(actual.gradient, 0.0, atol=1e-15)
+
+
+@all_modes
+@few_forms
+def test_opposite_neurons_are_balanced(form, mode):
+    actual = evaluate(example([1.0, 2.0], [-1.0, -2.0]), mode, **form)
+    assert math.isfinite(actual.value)
+    np.testing.assert_allclose(actual.gradient, 0.0, atol=1e-6)
+
+
+@all_modes
+@few_forms
+@pytest.mark.parametrize("dim", [1, 4])
+@pytest.mark.parametrize("epsilon", [0.0, 1e-4])
+def test_one_neuron_has_no_energy(form, dim, epsilon, mode):
+    weights = np.full((dim, 1), 0.5)
+    actual = evaluate(weights, mode, epsilon=epsilon, **form)
+    assert actual.value == 0.0
+    assert not actual.gradient.any()
+
+
+@few_forms
+@pytest.mark.parametrize("anchors", [None, [0], [2, 2, 1]])
+def test_one_neuron_in_each_group_has_no_energy(form, anchors):
+    weights = np.random.default_rng(0).normal(size=(3, 4))
+    actual = evaluate(weights, groups=4, anchors=anchors, **form)
+    assert actual.value == 0.0
+    assert not actual.gradient.any()
+
+
+@all_modes
+@pytest.mark.parametrize("distance", ["euclidean", "angular"])
+@pytest.mark.parametrize("half_space", [False, True])
+@pytest.mark.parametrize("power", [50, 1000])
+def test_high_powers_still_push_the_nearest_pair_apart(
+    power, half_space, distance, mode
+):
+    rng = np.random.default_rng(5)
+    weights = rng.normal(size=(8, 5)).astype("float32")
+    weights[:, 3] = weights[:, 1] + 0.05 * weights[:, 0]
+    actual = evaluate(
+        weights, mode, power=power, half_space=half_space, distance=distance
+    )
+    assert_finite(actual)
+    assert actual.value > 0
+    lengths = np.linalg.norm(actual.gradient, axis=0)
+    assert lengths[[1, 3]].min() > 1e3
+    step = weights - actual.gradient * (1e-2 / lengths.max())
+
+    def cosine(kernel):
+        units = kernel / np.linalg.norm(kernel, axis=0)
+        return float(units[:, 1] @ units[:, 3])
+
+    assert cosine(step) < cosine(weights)
+
+
+@few_forms
+def test_norms_over_thirty_orders_of_magnitude(form):
+    weights = np.random.default_rng(6).normal(size=(5, 7)).astype("float32")
+    factors = np.logspace(-15, 15, 7).astype("float32")
+    plain = evaluate(weights, **form)
+    scaled = evaluate(weights * factors, **form)
+    np.testing.assert_allclose(scaled.value, plain.value, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        scaled.gradient * factors,
+        plain.gradient,
+        atol=1e-4 * np.abs(plain.gradient).max(),
+    )
+
+
+@few_forms
+def test_one_dimension(form):
+    actual = evaluate(np.array([[1.0, -2.0, 3.0, 0.0]]), **form)
+    assert_finite(actual)
+    assert not actual.gradient.any()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_gradients_of_tiny_neurons_are_cut_to_their_dtype(dtype):
+    # 1 / |w| is beyond float16 here; in float32 the cut is at 1e30.
+    tiny = {"float32": 1e-35, "bfloat16": 1e-35, "float16": 1e-7}[dtype]
+    weights = tiny * example([1.0, 0.0], [0.6, 0.8])
+    actual = evaluate(weights, dtype=dtype, power=2)
+    assert_finite(actual)
+    assert np.abs(actual.gradient).max() > 6e4
+
+
+def test_value_is_finite_without_differentiation():
+    weights = ops.convert_to_tensor(example([0.0, 0.0], [math.nan, 1.0]))
+    assert math.isfinite(float(hyperspherical_energy(weights)))
