@@ -21,6 +21,15 @@ class NeuronKernel:
         variable: The Keras variable.
         neuron_axis: Axis or axes that count the neurons.
         groups: Blocks of neurons that do not meet each other.
+
+    Example:
+        >>> import keras
+        >>> from keras_mhe.analysis import NeuronKernel
+        >>> layer = keras.layers.Embedding(5, 3)
+        >>> layer.build()
+        >>> kernel = NeuronKernel("words", layer.embeddings, neuron_axis=0)
+        >>> kernel.num_neurons, kernel.dim
+        (5, 3)
     """
 
     name: str
