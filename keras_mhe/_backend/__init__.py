@@ -27,6 +27,9 @@ _module = importlib.import_module(
 #: The values of an index tensor as a NumPy array, or `None` while tracing.
 known_values: Callable[[Tensor], Tensor] = _module.known_values
 
+#: `keras.ops.arctan2`, which on JAX answers float64 with float32.
+arctan2: Callable[[Tensor, Tensor], Tensor] = _module.arctan2
+
 
 def with_gradient(
     forward: Callable[[Tensor], tuple[Tensor, Callable[[Tensor], Tensor]]],

@@ -11,3 +11,8 @@ def known_values(indices: Any) -> np.ndarray | None:
     if tf.is_symbolic_tensor(indices):
         return None
     return np.asarray(indices)
+
+
+def arctan2(sine: Any, cosine: Any) -> Any:
+    """Returns the angle of each point, in the dtype of its coordinates."""
+    return tf.atan2(sine, cosine)

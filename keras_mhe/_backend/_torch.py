@@ -12,3 +12,8 @@ def known_values(indices: Any) -> np.ndarray | None:
         return None
     values: np.ndarray = indices.detach().cpu().numpy()
     return values
+
+
+def arctan2(sine: Any, cosine: Any) -> Any:
+    """Returns the angle of each point, in the dtype of its coordinates."""
+    return torch.atan2(sine, cosine)

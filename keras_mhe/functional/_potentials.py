@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from keras_mhe import _numerics, _validation
+from keras_mhe import _backend, _numerics, _validation
 from keras_mhe._typing import Tensor
 
 
@@ -87,11 +87,14 @@ class Potential:
     def _angular(
         self, cosine: Tensor, floor: float, xp: Any
     ) -> tuple[Tensor, Tensor]:
+        arctan2 = np.arctan2 if xp is np else _backend.arctan2
+        # arccos(c), with all digits near both ends.
+        sine_of_half = xp.sqrt(xp.maximum(1.0 - cosine, 0.0))
+        cosine_of_half = xp.sqrt(xp.maximum(1.0 + cosine, 0.0))
+        angle = 2.0 * arctan2(sine_of_half, cosine_of_half)
+        angle = xp.maximum(angle, math.sqrt(floor))
         squared_sine = (1.0 - cosine) * (1.0 + cosine)
         resolved = squared_sine > floor
-        angle = xp.maximum(
-            xp.arccos(xp.clip(cosine, -1.0, 1.0)), math.sqrt(floor)
-        )
         value, by_angle = self._radial(self.scale * angle, self.power, 1.0, xp)
         sine = xp.sqrt(xp.maximum(squared_sine, floor))
         return value, xp.where(resolved, -self.scale * by_angle / sine, 0.0)

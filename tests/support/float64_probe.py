@@ -8,14 +8,29 @@ import sys
 import numpy as np
 
 from keras_mhe.functional import hyperspherical_energy
-from support.forms import FORMS
+from support.forms import FEW_FORMS, FORMS
 from support.gradients import value_and_grad
+
+#: Every form, and every other branch of the energy for some of them.
+PROBED = [
+    *FORMS,
+    *(
+        {**form, **branch}
+        for form in FEW_FORMS
+        for branch in (
+            {"epsilon": 0.01},
+            {"anchors": [0, 3, 3], "epsilon": 0.01},
+            {"anchors": [1, 2]},
+            {"groups": 2},
+        )
+    ),
+]
 
 
 def main(target):
-    weights = np.random.default_rng(4).normal(size=(4, 5))
+    weights = np.random.default_rng(4).normal(size=(3, 6))
     results = {"weights": weights}
-    for place, form in enumerate(FORMS):
+    for place, form in enumerate(PROBED):
         evaluation = value_and_grad(
             lambda tensor, form=form: hyperspherical_energy(tensor, **form),
             weights,
