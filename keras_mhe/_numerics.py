@@ -1,5 +1,8 @@
 """Limits of floating point arithmetic: the only home of small constants."""
 
+import math
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -39,6 +42,14 @@ def resolution(dtype: str) -> float:
 def smallest_normal(dtype: str) -> float:
     """Returns the smallest number that no backend flushes to zero."""
     return float(np.finfo(dtype).tiny)
+
+
+def at_least(tensor: Tensor, bound: float, xp: Any = ops) -> Tensor:
+    """Returns the larger of each entry and a number, in the entries' dtype.
+
+    `keras.ops.maximum` takes float64 down to float32 on PyTorch.
+    """
+    return xp.clip(tensor, bound, math.inf)
 
 
 def cut_gradient(gradient: Tensor) -> Tensor:

@@ -91,7 +91,7 @@ class Directions:
             ones = ops.cast(is_valid, dtype)
             return cls(units, ones, units, scale, factor, None, is_valid)
         is_valid = is_finite
-        scale = ops.maximum(largest, max(math.sqrt(epsilon), tiny))
+        scale = _numerics.at_least(largest, max(math.sqrt(epsilon), tiny))
         scaled = neurons / scale
         squared = ops.sum(scaled * scaled, axis=-1, keepdims=True)
         scaled_epsilon = epsilon / scale / scale
@@ -99,7 +99,7 @@ class Directions:
         return cls(
             vectors=scaled / factor,
             squared_norms=squared / (factor * factor),
-            units=scaled / ops.sqrt(ops.maximum(squared, tiny)),
+            units=scaled / ops.sqrt(_numerics.at_least(squared, tiny)),
             norm_scale=scale,
             norm_factor=factor,
             shrinkage=scaled_epsilon / (factor * factor),

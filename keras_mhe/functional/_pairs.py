@@ -6,6 +6,7 @@ table of pairs is held at once, `N x N` or `m x N` numbers.
 
 from keras import ops
 
+from keras_mhe import _numerics
 from keras_mhe._typing import Tensor
 from keras_mhe.functional._neurons import Directions
 from keras_mhe.functional._potentials import Potential
@@ -33,7 +34,7 @@ def mean_over_all_pairs(
     meets = ops.not_equal(index[:, None], index[None, :])
     total, slopes = _table(blocks, blocks, meets, potential, half_space)
     # Each unordered pair stands in the table twice.
-    gradient = ops.reshape(2.0 * ops.matmul(slopes, blocks), shape)
+    gradient = ops.reshape(2.0 * (slopes @ blocks), shape)
     if half_space:
         own, own_gradient = _own_opposites(
             vectors, directions.squared_norms, size, potential
@@ -73,13 +74,13 @@ def mean_over_anchor_pairs(
         meets = ops.logical_and(meets, same_block)
     rows = ops.take(vectors, anchors, axis=0)
     total, slopes = _table(rows, vectors, meets, potential, half_space)
-    by_row = ops.matmul(slopes, vectors)
+    by_row = slopes @ vectors
     if half_space:
         squared_norms = ops.take(directions.squared_norms, anchors, axis=0)
         own, own_gradient = _own_opposites(rows, squared_norms, size, potential)
         total = total + ops.sum(own)
         by_row = by_row + own_gradient
-    gradient = ops.matmul(ops.transpose(slopes), rows) + ops.segment_sum(
+    gradient = ops.transpose(slopes) @ rows + ops.segment_sum(
         by_row, anchors, num_segments=num_neurons
     )
     num_anchors = ops.shape(anchors)[0]
@@ -99,7 +100,8 @@ def _table(
     In half space a row meets each column and its opposite: the entry is
     `f(c) + f(-c)`.
     """
-    cosines = ops.matmul(rows, ops.swapaxes(columns, -1, -2))
+    # Not ops.matmul, which takes float64 down to float32 on PyTorch.
+    cosines = rows @ ops.swapaxes(columns, -1, -2)
     # Entries that do not count are made harmless before the potential.
     cosines = ops.where(meets, cosines, 0.0)
     values, slopes = potential.value_and_slope(cosines)
@@ -134,4 +136,4 @@ def _num_table_entries(
     num_rows = ops.cast(num_rows, dtype)
     size = ops.cast(size, dtype)
     per_row = 2.0 * size - 1.0 if half_space else size - 1.0
-    return ops.maximum(num_rows * per_row, 1.0)
+    return _numerics.at_least(num_rows * per_row, 1.0)

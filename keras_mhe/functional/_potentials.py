@@ -80,7 +80,7 @@ class Potential:
         squared = 2.0 - 2.0 * cosine
         resolved = squared > floor
         value, by_squared = self._radial(
-            xp.maximum(squared, floor), self.power / 2.0, 0.5, xp
+            _numerics.at_least(squared, floor, xp), self.power / 2.0, 0.5, xp
         )
         return value, xp.where(resolved, -2.0 * by_squared, 0.0)
 
@@ -89,14 +89,14 @@ class Potential:
     ) -> tuple[Tensor, Tensor]:
         arctan2 = np.arctan2 if xp is np else _backend.arctan2
         # arccos(c), with all digits near both ends.
-        sine_of_half = xp.sqrt(xp.maximum(1.0 - cosine, 0.0))
-        cosine_of_half = xp.sqrt(xp.maximum(1.0 + cosine, 0.0))
+        sine_of_half = xp.sqrt(_numerics.at_least(1.0 - cosine, 0.0, xp))
+        cosine_of_half = xp.sqrt(_numerics.at_least(1.0 + cosine, 0.0, xp))
         angle = 2.0 * arctan2(sine_of_half, cosine_of_half)
-        angle = xp.maximum(angle, math.sqrt(floor))
+        angle = _numerics.at_least(angle, math.sqrt(floor), xp)
         squared_sine = (1.0 - cosine) * (1.0 + cosine)
         resolved = squared_sine > floor
         value, by_angle = self._radial(self.scale * angle, self.power, 1.0, xp)
-        sine = xp.sqrt(xp.maximum(squared_sine, floor))
+        sine = xp.sqrt(_numerics.at_least(squared_sine, floor, xp))
         return value, xp.where(resolved, -self.scale * by_angle / sine, 0.0)
 
     def _radial(
@@ -108,7 +108,7 @@ class Potential:
             return -log_factor * xp.log(separation), -log_factor / separation
         # q**-exponent reaches LARGEST_POTENTIAL here.
         nearest = _numerics.LARGEST_POTENTIAL ** (-1.0 / exponent)
-        clamped = xp.maximum(separation, nearest)
+        clamped = _numerics.at_least(separation, nearest, xp)
         value = _inverse_power(clamped, exponent, xp)
         slope = -exponent * value / clamped
         return value + slope * (separation - clamped), slope
@@ -122,4 +122,5 @@ def _inverse_power(base: Tensor, exponent: float, xp: Any) -> Tensor:
         return 1.0 / base
     if exponent == 2.0:
         return 1.0 / (base * base)
-    return xp.power(base, -exponent)
+    # Not ops.power, whose exponent is a float32 on PyTorch.
+    return base**-exponent

@@ -12,7 +12,7 @@ VALUE = {
 #: Error of a gradient's entries, as a fraction of its largest entry. Central
 #: differences limit float64; the gradient's own dtype limits the short ones.
 GRADIENT = {
-    "float64": 1e-8,
+    "float64": 1e-7,
     "float32": 1e-4,
     "float16": 2e-3,
     "bfloat16": 1e-2,
