@@ -22,7 +22,11 @@ from classification.training import (
 from common.checkpoints import LAST
 from common.image_data import ImageData
 from common.run_folder import read_json, write_atomically
-from keras_mhe.analysis import NeuronKernel, neuron_kernels
+from keras_mhe.analysis import (
+    NeuronKernel,
+    neuron_kernels,
+    optimal_cosine,
+)
 
 if TYPE_CHECKING:
     from classification.comparison import Summary
@@ -206,14 +210,10 @@ def optimal_angles(
     orthogonal neurons, and for more than `dim` the equiangular lines of the
     Welch bound.
     """
-    if half_space:
-        excess = max(num_neurons - dim, 0)
-        cosine = math.sqrt(excess / (dim * (num_neurons - 1)))
-        cosines = {cosine, -cosine}
-    elif num_neurons <= dim + 1:
-        cosines = {-1.0 / (num_neurons - 1)}
-    else:
-        cosines = set()
+    if num_neurons > dim + 1 and not half_space:
+        return ()
+    cosine = optimal_cosine(num_neurons, dim, half_space=half_space)
+    cosines = {cosine, -cosine} if half_space else {cosine}
     return tuple(math.degrees(math.acos(c)) for c in sorted(cosines))
 
 

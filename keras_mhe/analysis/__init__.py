@@ -4,6 +4,7 @@ from keras_mhe.analysis._kernels import NeuronKernel, neuron_kernels
 from keras_mhe.analysis._levels import (
     energy_gap,
     minimum_energy,
+    optimal_cosine,
     random_energy,
 )
 
@@ -12,5 +13,6 @@ __all__ = [
     "energy_gap",
     "minimum_energy",
     "neuron_kernels",
+    "optimal_cosine",
     "random_energy",
 ]

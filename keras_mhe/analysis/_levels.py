@@ -84,14 +84,42 @@ def minimum_energy(
         >>> round(minimum_energy(64, 576, power=2), 5)
         0.49219
     """
-    _check_size(num_neurons, dim)
     potential = Potential(power=power, distance=distance)
-    if not _validation.boolean("half_space", half_space):
-        return potential.value(-1.0 / (num_neurons - 1))
-    excess = max(num_neurons - dim, 0)
-    cosine = math.sqrt(excess / (dim * (num_neurons - 1)))
+    cosine = optimal_cosine(num_neurons, dim, half_space=half_space)
+    if not half_space:
+        return potential.value(cosine)
     pair = (potential.value(cosine) + potential.value(-cosine)) / 2.0
     return _with_antipodal_pairs(pair, num_neurons, potential)
+
+
+def optimal_cosine(
+    num_neurons: int, dim: int, *, half_space: bool = False
+) -> float:
+    """Cosine of every pair in the arrangement behind `minimum_energy`.
+
+    Args:
+        num_neurons: Int >= 2.
+        dim: Int >= 2, dimension of the vectors.
+        half_space: Bool. Defaults to `False`.
+
+    Returns:
+        Float: that of the regular simplex, which exists for `num_neurons <=
+        dim + 1`; in half space the size of the cosine, whose sign is free: 0
+        for orthogonal neurons, or the Welch bound for more than `dim`.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+
+    Example:
+        >>> from keras_mhe.analysis import optimal_cosine
+        >>> optimal_cosine(3, 2), optimal_cosine(3, 4, half_space=True)
+        (-0.5, 0.0)
+    """
+    _check_size(num_neurons, dim)
+    if not _validation.boolean("half_space", half_space):
+        return -1.0 / (num_neurons - 1)
+    excess = max(num_neurons - dim, 0)
+    return math.sqrt(excess / (dim * (num_neurons - 1)))
 
 
 def energy_gap(
