@@ -67,7 +67,7 @@ def test_compiled(form, mode):
     assert_matches_differences(random_weights(4, 5), mode=mode, **form)
 
 
-@all_modes
+@pytest.mark.parametrize("mode", COMPILED)
 @pytest.mark.parametrize(
     ("shape", "neuron_axis", "groups"),
     [

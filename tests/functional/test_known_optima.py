@@ -201,6 +201,7 @@ def test_energy_of_the_code(code, power):
     evaluation = value_and_grad(
         lambda tensor: hyperspherical_energy(tensor, power=POWERS[power]),
         CODES[code],
+        mode=FASTEST,
     )
     pairs = entry["N"] * (entry["N"] - 1) / 2
     np.testing.assert_allclose(
