@@ -91,10 +91,12 @@ class Directions:
             ones = ops.cast(is_valid, dtype)
             return cls(units, ones, units, scale, factor, None, is_valid)
         is_valid = is_finite
-        scale = _numerics.at_least(largest, max(math.sqrt(epsilon), tiny))
+        root = max(math.sqrt(epsilon), tiny)
+        scale = _numerics.at_least(largest, root)
         scaled = neurons / scale
         squared = ops.sum(scaled * scaled, axis=-1, keepdims=True)
-        scaled_epsilon = epsilon / scale / scale
+        # Through its root: epsilon itself may be below the dtype's range.
+        scaled_epsilon = ops.square(root / scale)
         factor = ops.sqrt(squared + scaled_epsilon)
         return cls(
             vectors=scaled / factor,
