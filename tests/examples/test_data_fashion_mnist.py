@@ -142,6 +142,7 @@ IMAGES = np.zeros((2, 3, 4), np.uint8)
             r"announces the shape \(2, 3, 4\), but holds 23 elements",
         ),
     ],
+    ids=["no gzip", "cut", "empty", "no shape", "rank", "dtype", "too few"],
 )
 def test_malformed_idx(tmp_path, compressed, problem):
     with pytest.raises(DataError, match=problem) as error:
