@@ -101,7 +101,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     output.add_argument(
         "--tensorboard",
         action="store_true",
-        help="write TensorBoard logs too; needs TensorFlow",
+        help="write TensorBoard logs too; needs TensorFlow and TensorBoard",
     )
     comparison = parser.add_argument_group("comparison of methods")
     comparison.add_argument(

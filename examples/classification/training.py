@@ -1,5 +1,6 @@
 """One run: train, resume, evaluate, and fill the run's folder."""
 
+import importlib.util
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -72,8 +73,10 @@ def train(
         The final metrics, as written to `METRICS`.
 
     Raises:
-        RunError: If the folder holds a run with another configuration.
+        RunError: If the folder holds a run with another configuration, or
+            if TensorBoard is wanted and not installed.
     """
+    extra_callbacks = _tensorboard(folder, tensorboard)
     _claim(folder, run)
     finished = read_json(folder / METRICS)
     if finished is not None:
@@ -105,7 +108,7 @@ def train(
             StopAfter(total_steps, len(batches)),
             monitor,
             keras.callbacks.CSVLogger(str(folder / HISTORY), append=True),
-            *_tensorboard(folder, tensorboard),
+            *extra_callbacks,
             Checkpoints(folder, best),
             KeepOffProgressBar("energy/", "energy_gap/"),
         ]
@@ -273,9 +276,10 @@ def is_hidden_gap(name: str) -> bool:
 def _tensorboard(folder: Path, is_wanted: bool) -> list[Any]:
     if not is_wanted:
         return []
-    try:
-        return [keras.callbacks.TensorBoard(str(folder / "tensorboard"))]
-    except ImportError as error:
-        raise RunError(
-            f"--tensorboard needs TensorFlow: pip install tensorflow. ({error})"
-        ) from error
+    for package in ("tensorflow", "tensorboard"):
+        if importlib.util.find_spec(package) is None:
+            raise RunError(
+                f"--tensorboard needs the package {package}, which is not "
+                "installed: pip install tensorflow tensorboard"
+            )
+    return [keras.callbacks.TensorBoard(str(folder / "tensorboard"))]

@@ -1,5 +1,6 @@
 """The image program from its command line to its files."""
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -105,6 +106,25 @@ def test_published_recipe_runs(tmp_path: Path) -> None:
     assert model.loss.name == "published_cross_entropy"
     assert model.get_layer("norm1_1").momentum == 0.999
     assert np.isfinite(read_history(folder)["loss"]).all()
+
+
+def test_tensorboard_logs_or_says_what_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    missing = [
+        package
+        for package in ("tensorflow", "tensorboard")
+        if importlib.util.find_spec(package) is None
+    ]
+    code = main([*program.SMALL, "--tensorboard", f"--output={folder}"])
+    if missing:
+        assert code == 2
+        assert f"needs the package {missing[0]}," in capsys.readouterr().err
+        assert not folder.exists()
+    else:
+        assert code == 0
+        assert list(folder.glob("tensorboard/*/events.out*"))
 
 
 @pytest.mark.parametrize(
