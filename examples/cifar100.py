@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     print(
         f"{method.label}: {metrics['test_accuracy_last_epoch']:.2%} of the "
-        f"{options.dataset} test images right after the last epoch; pictures: "
+        f"{options.dataset} test images right, last epoch; pictures: "
         + ", ".join(str(picture) for picture in pictures)
     )
     return 0

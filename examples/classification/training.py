@@ -77,11 +77,13 @@ def train(
             if TensorBoard is wanted and not installed.
     """
     extra_callbacks = _tensorboard(folder, tensorboard)
+    # What can be refused is, before the folder belongs to the run.
+    x_train, y_train = _training_images(images, run)
+    validation = _validation_images(images, run)
     _claim(folder, run)
     finished = read_json(folder / METRICS)
     if finished is not None:
         return finished
-    x_train, y_train = _training_images(images, run)
     num_classes = len(images.class_names)
     batches = TrainingBatches(
         x_train,
@@ -116,7 +118,7 @@ def train(
             batches,
             epochs=epochs,
             initial_epoch=first_epoch,
-            validation_data=_validation_images(images, run),
+            validation_data=validation,
             validation_batch_size=500,
             # The batches are shuffled already; Keras would change their order
             # by a generator that a resume starts anew.

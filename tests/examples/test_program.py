@@ -150,7 +150,7 @@ def test_unusable_data_is_one_line_and_code_2(
     message = capsys.readouterr().err
     assert len(message.splitlines()) == 1
     assert all(part in message for part in parts)
-    assert not (folder / "history.csv").exists()
+    assert not folder.exists()
     assert not list(tmp_path.rglob(".unfinished*"))
 
 
