@@ -1,8 +1,5 @@
 """Limits of floating point arithmetic: the only home of small constants."""
 
-import math
-from typing import Any
-
 import keras
 import numpy as np
 from keras import ops
@@ -42,19 +39,6 @@ def resolution(dtype: str) -> float:
 def smallest_normal(dtype: str) -> float:
     """Returns the smallest number that no backend flushes to zero."""
     return float(np.finfo(dtype).tiny)
-
-
-def at_least(tensor: Tensor, bound: float, xp: Any = ops) -> Tensor:
-    """Returns the larger of each entry and a number, in the entries' dtype.
-
-    `keras.ops.maximum` takes float64 down to float32 on PyTorch.
-    """
-    return xp.clip(tensor, bound, math.inf)
-
-
-def cut_gradient(gradient: Tensor) -> Tensor:
-    """Returns the gradient with infinite entries made large and finite."""
-    return ops.clip(gradient, -LARGEST_GRADIENT, LARGEST_GRADIENT)
 
 
 def cast_gradient(gradient: Tensor, dtype: str) -> Tensor:

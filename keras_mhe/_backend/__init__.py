@@ -6,6 +6,7 @@ installed.
 
 import importlib
 from collections.abc import Callable
+from typing import Any
 
 import keras
 from keras import ops
@@ -27,8 +28,43 @@ _module = importlib.import_module(
 #: The values of an index tensor as a NumPy array, or `None` while tracing.
 known_values: Callable[[Tensor], Tensor] = _module.known_values
 
+#: Whether computations with the tensor run on a CPU.
+runs_on_cpu: Callable[[Tensor], bool] = _module.runs_on_cpu
+
 #: `keras.ops.arctan2`, which on JAX answers float64 with float32.
 arctan2: Callable[[Tensor, Tensor], Tensor] = _module.arctan2
+
+#: `keras.ops.maximum` with a number, which on PyTorch answers float64 with
+#: float32.
+at_least: Callable[[Tensor, float], Tensor] = _module.at_least
+
+#: `keras.ops.matmul`, which has no flags for transposed factors, on PyTorch
+#: answers float64 with float32, and on JAX rounds on accelerators.
+matmul: Callable[..., Tensor] = _module.matmul
+
+#: The product of a tensor with factors along its last axis. It is 0 where a
+#: factor is 0, even if the tensor has NaN or infinity there.
+multiply_no_nan: Callable[[Tensor, Tensor], Tensor] = _module.multiply_no_nan
+
+#: Square matrices with zeros on their diagonals. May overwrite its argument.
+zero_diagonal: Callable[[Tensor], Tensor] = _module.zero_diagonal
+
+#: Adds a tensor to the block at an index of a stack of blocks. May overwrite
+#: the stack.
+add_at: Callable[[Tensor, Tensor, Tensor], Tensor] = _module.add_at
+
+#: Adds columns to those of a matrix at indices that may repeat. May overwrite
+#: the matrix.
+add_to_columns: Callable[[Tensor, Tensor, Tensor], Tensor] = (
+    _module.add_to_columns
+)
+
+#: How Keras spreads this many columns over devices, or `None`: an object with
+#: `count`, `map`, `index` and `sum`, see `_jax.DeviceShards`.
+device_shards: Callable[[int], Any] = _module.device_shards
+
+#: Calls a function that has long loops.
+without_unrolling: Callable[..., Tensor] = _module.without_unrolling
 
 
 def with_gradient(

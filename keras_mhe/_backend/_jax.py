@@ -1,9 +1,15 @@
 """JAX's side of `keras_mhe._backend`."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import keras
 import numpy as np
+from jax.sharding import PartitionSpec
 
 
 def known_values(indices: Any) -> np.ndarray | None:
@@ -15,4 +21,112 @@ def known_values(indices: Any) -> np.ndarray | None:
 
 def arctan2(sine: Any, cosine: Any) -> Any:
     """Returns the angle of each point, in the dtype of its coordinates."""
-    return jax.numpy.arctan2(sine, cosine)
+    return jnp.arctan2(sine, cosine)
+
+
+def at_least(tensor: Any, bound: float) -> Any:
+    """Returns the larger of each entry and a number, in the entries' dtype."""
+    return jnp.maximum(tensor, bound)
+
+
+def matmul(
+    first: Any,
+    second: Any,
+    *,
+    transpose_first: bool = False,
+    transpose_second: bool = False,
+) -> Any:
+    """Returns the matrix product, in the full precision of the dtype."""
+    if transpose_first:
+        first = jnp.swapaxes(first, -1, -2)
+    if transpose_second:
+        second = jnp.swapaxes(second, -1, -2)
+    return jnp.matmul(first, second, precision=jax.lax.Precision.HIGHEST)
+
+
+def multiply_no_nan(tensor: Any, factors: Any) -> Any:
+    """Returns the product, which is 0 where a factor is 0, even for NaN."""
+    return jnp.where(factors == 0, 0, tensor * factors)
+
+
+def zero_diagonal(table: Any) -> Any:
+    """Returns square matrices with zeros on their diagonals."""
+    return jnp.where(jnp.eye(table.shape[-1], dtype=bool), 0, table)
+
+
+def add_at(blocks: Any, index: Any, update: Any) -> Any:
+    """Returns `blocks` with `update` added to the one at `index`."""
+    return blocks.at[index].add(update)
+
+
+def add_to_columns(matrix: Any, indices: Any, columns: Any) -> Any:
+    """Returns `matrix` with columns added; indices may repeat."""
+    return matrix.at[:, indices].add(columns)
+
+
+def runs_on_cpu(tensor: Any) -> bool:
+    """Returns whether computations with the tensor run on a CPU."""
+    return bool(jax.default_backend() == "cpu")
+
+
+def without_unrolling(function: Callable[..., Any], *args: Any) -> Any:
+    """Calls a function with long loops, which a program holds as loops."""
+    return function(*args)
+
+
+@dataclass(frozen=True)
+class DeviceShards:
+    """Columns of a matrix, spread in equal parts over devices.
+
+    Attributes:
+        mesh: All devices.
+        axes: Names of the mesh axes over which the columns are spread.
+        count: Number of parts.
+    """
+
+    mesh: Any
+    axes: tuple[str, ...]
+    count: int
+
+    def map(
+        self, function: Callable[..., Any], columns: Any, *shared: Any
+    ) -> tuple[Any, Any]:
+        """Runs `function(part, *shared)` on each device with its part.
+
+        It returns a scalar that is the same on all devices, and a matrix
+        that is the device's part of the columns.
+        """
+        by_column = PartitionSpec(None, self.axes)
+        total, matrix = jax.shard_map(
+            function,
+            mesh=self.mesh,
+            in_specs=(by_column, *(PartitionSpec() for _ in shared)),
+            out_specs=(PartitionSpec(), by_column),
+            check_vma=False,
+        )(columns, *shared)
+        return total, matrix
+
+    def index(self) -> Any:
+        """Returns which part this device has, inside `map`."""
+        return jax.lax.axis_index(self.axes)
+
+    def sum(self, tensor: Any) -> Any:
+        """Returns the sum over the devices, inside `map`."""
+        return jax.lax.psum(tensor, self.axes)
+
+
+def device_shards(num_columns: int) -> DeviceShards | None:
+    """Returns how Keras' `ModelParallel` spreads columns, if it does."""
+    distribution = keras.distribution.distribution()
+    if not isinstance(distribution, keras.distribution.ModelParallel):
+        return None
+    mesh = distribution.device_mesh.backend_mesh
+    axes = tuple(
+        name
+        for name in mesh.axis_names
+        if name != distribution.batch_dim_name and mesh.shape[name] > 1
+    )
+    count = prod(mesh.shape[name] for name in axes)
+    if count == 1 or num_columns % count:
+        return None
+    return DeviceShards(mesh, axes, count)

@@ -1,5 +1,6 @@
 """TensorFlow's side of `keras_mhe._backend`."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,3 +17,63 @@ def known_values(indices: Any) -> np.ndarray | None:
 def arctan2(sine: Any, cosine: Any) -> Any:
     """Returns the angle of each point, in the dtype of its coordinates."""
     return tf.atan2(sine, cosine)
+
+
+def at_least(tensor: Any, bound: float) -> Any:
+    """Returns the larger of each entry and a number, in the entries' dtype."""
+    return tf.maximum(tensor, bound)
+
+
+def matmul(
+    first: Any,
+    second: Any,
+    *,
+    transpose_first: bool = False,
+    transpose_second: bool = False,
+) -> Any:
+    """Returns the matrix product, without copies for the transposes."""
+    return tf.matmul(
+        first,
+        second,
+        transpose_a=transpose_first,
+        transpose_b=transpose_second,
+    )
+
+
+def multiply_no_nan(tensor: Any, factors: Any) -> Any:
+    """Returns the product, which is 0 where a factor is 0, even for NaN."""
+    return tf.math.multiply_no_nan(tensor, factors)
+
+
+def zero_diagonal(table: Any) -> Any:
+    """Returns square matrices with zeros on their diagonals."""
+    zeros = tf.zeros(tf.shape(table)[:-1], table.dtype)
+    return tf.linalg.set_diag(table, zeros)
+
+
+def add_at(blocks: Any, index: Any, update: Any) -> Any:
+    """Returns `blocks` with `update` added to the one at `index`."""
+    return tf.tensor_scatter_nd_add(blocks, [[index]], update[None])
+
+
+def add_to_columns(matrix: Any, indices: Any, columns: Any) -> Any:
+    """Returns `matrix` with columns added; indices may repeat."""
+    rows = tf.tensor_scatter_nd_add(
+        tf.transpose(matrix), indices[:, None], tf.transpose(columns)
+    )
+    return tf.transpose(rows)
+
+
+def device_shards(num_columns: int) -> None:
+    """Returns `None`: Keras shards no variable on this backend."""
+    return None
+
+
+def runs_on_cpu(tensor: Any) -> bool:
+    """Returns whether computations with the tensor run on a CPU."""
+    return not tf.config.list_logical_devices("GPU")
+
+
+def without_unrolling(function: Callable[..., Any], *args: Any) -> Any:
+    """Calls a function with long loops, which a graph holds as loops."""
+    return function(*args)

@@ -1,5 +1,6 @@
 """PyTorch's side of `keras_mhe._backend`."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -7,8 +8,12 @@ import torch
 
 
 def known_values(indices: Any) -> np.ndarray | None:
-    """Returns the values of `indices`, or `None` while they have none."""
-    if torch.compiler.is_compiling() or indices.device.type == "meta":
+    """Returns the values of `indices`, or `None` while they have none.
+
+    Waits for the device that holds them.
+    """
+    has_values = type(indices) is torch.Tensor  # Not a fake tensor.
+    if torch.compiler.is_compiling() or not has_values or indices.is_meta:
         return None
     values: np.ndarray = indices.detach().cpu().numpy()
     return values
@@ -17,3 +22,72 @@ def known_values(indices: Any) -> np.ndarray | None:
 def arctan2(sine: Any, cosine: Any) -> Any:
     """Returns the angle of each point, in the dtype of its coordinates."""
     return torch.atan2(sine, cosine)
+
+
+def at_least(tensor: Any, bound: float) -> Any:
+    """Returns the larger of each entry and a number, in the entries' dtype."""
+    return torch.clamp(tensor, min=bound)
+
+
+def matmul(
+    first: Any,
+    second: Any,
+    *,
+    transpose_first: bool = False,
+    transpose_second: bool = False,
+) -> Any:
+    """Returns the matrix product, in the dtype of its factors."""
+    return torch.matmul(
+        first.mT if transpose_first else first,
+        second.mT if transpose_second else second,
+    )
+
+
+def multiply_no_nan(tensor: Any, factors: Any) -> Any:
+    """Returns the product, which is 0 where a factor is 0, even for NaN."""
+    return torch.nan_to_num(tensor * factors, nan=0.0)
+
+
+def zero_diagonal(table: Any) -> Any:
+    """Returns square matrices with zeros on their diagonals, in place."""
+    table.diagonal(dim1=-2, dim2=-1).zero_()
+    return table
+
+
+def add_at(blocks: Any, index: int, update: Any) -> Any:
+    """Returns `blocks` with `update` added to the one at `index`, in place."""
+    blocks[index].add_(update)
+    return blocks
+
+
+def add_to_columns(matrix: Any, indices: Any, columns: Any) -> Any:
+    """Returns `matrix` with columns added, in place; indices may repeat."""
+    return matrix.index_add_(1, indices, columns)
+
+
+def device_shards(num_columns: int) -> None:
+    """Returns `None`: Keras shards no variable on this backend."""
+    return None
+
+
+def runs_on_cpu(tensor: Any) -> bool:
+    """Returns whether computations with the tensor run on a CPU."""
+    return bool(tensor.device.type == "cpu")
+
+
+def without_unrolling(function: Callable[..., Any], *args: Any) -> Any:
+    """Calls a function with long loops, outside of `torch.compile`.
+
+    The compiler would write out every iteration. The function runs as it
+    does in eager mode, between two compiled parts.
+    """
+    if torch.compiler.is_compiling():
+        return _call_eagerly(function, *args)
+    return function(*args)
+
+
+def _call_eagerly(function: Callable[..., Any], *args: Any) -> Any:
+    return function(*args)
+
+
+_call_eagerly = torch.compiler.disable(_call_eagerly)

@@ -8,12 +8,13 @@ from keras import ops
 
 from keras_mhe import _backend, _numerics, _validation
 from keras_mhe._typing import Tensor
-from keras_mhe.functional._neurons import Directions, neuron_matrix
+from keras_mhe.functional._neurons import Directions, neuron_columns
 from keras_mhe.functional._pairs import (
-    mean_over_all_pairs,
-    mean_over_anchor_pairs,
+    sum_over_pairs,
+    sum_over_pairs_of_anchors,
 )
 from keras_mhe.functional._potentials import Potential
+from keras_mhe.functional._tiles import choose_tile
 
 
 def hyperspherical_energy(
@@ -117,7 +118,7 @@ def hyperspherical_energy(
     """
     neuron_axis = _validation.axes(neuron_axis)
     half_space = _validation.boolean("half_space", half_space)
-    _validation.block_size(block_size)
+    block_size = _validation.block_size(block_size)
     return energy_of_potential(
         weights,
         Potential(power=power, distance=distance),
@@ -126,6 +127,7 @@ def hyperspherical_energy(
         groups=_validation.positive_integer("groups", groups),
         epsilon=_validation.non_negative_real("epsilon", epsilon),
         anchors=anchors,
+        block_size=block_size,
     )
 
 
@@ -138,6 +140,7 @@ def energy_of_potential(
     groups: int,
     epsilon: float,
     anchors: Tensor | None = None,
+    block_size: int | str = "auto",
 ) -> Tensor:
     """Mean of any `Potential` over pairs; `hyperspherical_energy` has the rest.
 
@@ -146,11 +149,19 @@ def energy_of_potential(
     weights = ops.convert_to_tensor(weights)
     if "float" not in str(weights.dtype):
         weights = ops.cast(weights, "float32")
-    neurons = neuron_matrix(weights, neuron_axis)
-    num_neurons = ops.shape(neurons)[0]
+    neurons = neuron_columns(weights, neuron_axis)
+    num_neurons = ops.shape(neurons)[1]
     _validation.groups_divide(groups, num_neurons)
     if anchors is not None:
         anchors = _checked_anchors(anchors, num_neurons)
+
+    tile = choose_tile(
+        block_size,
+        num_neurons // groups if anchors is None else num_neurons,
+        num_tables=groups if anchors is None else 1,
+        num_rows=None if anchors is None else ops.shape(anchors)[0],
+        on_cpu=_backend.runs_on_cpu(neurons),
+    )
 
     def forward(
         neurons: Tensor,
@@ -159,21 +170,25 @@ def energy_of_potential(
         dtype = _numerics.computation_dtype(neurons)
         directions = Directions.of(ops.cast(neurons, dtype), epsilon)
         if anchors is None:
-            value, by_vector = mean_over_all_pairs(
-                directions, potential, half_space, groups
+            total, gradient, count = sum_over_pairs(
+                directions, potential, half_space, groups, tile
             )
         else:
-            value, by_vector = mean_over_anchor_pairs(
-                directions, potential, half_space, groups, anchors
+            total, gradient, count = sum_over_pairs_of_anchors(
+                directions, potential, half_space, groups, tile, anchors
             )
-        gradient = directions.pull_back(by_vector)
+        tangent = directions.tangent(gradient)
+        by_norm = directions.inverse_norms / count
 
         def pull_back(upstream: Tensor) -> Tensor:
-            return _numerics.cast_gradient(upstream * gradient, stored_dtype)
+            by_neuron = tangent * (upstream * by_norm)
+            return _numerics.cast_gradient(by_neuron, stored_dtype)
 
-        return value, pull_back
+        return total / count, pull_back
 
-    return _backend.with_gradient(forward, neurons)
+    if tile is None:
+        return _backend.with_gradient(forward, neurons)
+    return _backend.without_unrolling(_backend.with_gradient, forward, neurons)
 
 
 def _checked_anchors(anchors: Tensor, num_neurons: Tensor) -> Tensor:

@@ -5,14 +5,17 @@ from dataclasses import dataclass
 
 from keras import ops
 
-from keras_mhe import _numerics, _validation
+from keras_mhe import _backend, _numerics, _validation
 from keras_mhe._typing import Tensor
 
 
-def neuron_matrix(
+def neuron_columns(
     weights: Tensor, neuron_axis: int | tuple[int, ...]
 ) -> Tensor:
-    """Reshapes a kernel of any rank to one row per neuron.
+    """Reshapes a kernel of any rank to one column per neuron.
+
+    Most kernels of Keras have their neurons on the last axis, and need no
+    copy for it.
 
     Args:
         weights: Tensor of rank 2 or more.
@@ -21,7 +24,7 @@ def neuron_matrix(
             neurons. All other axes, in their order, make up the vectors.
 
     Returns:
-        Tensor of shape `(num_neurons, dim)`.
+        Tensor of shape `(dim, num_neurons)`.
 
     Raises:
         ValueError: As `_validation.axes_of_rank`.
@@ -39,88 +42,73 @@ def neuron_matrix(
             f"Received: weights.shape={tuple(shape)}, "
             f"neuron_axis={neuron_axis}."
         )
-    ordered = ops.transpose(weights, [*neuron_axes, *vector_axes])
-    return ops.reshape(ordered, (num_neurons, dim))
+    order = [*vector_axes, *neuron_axes]
+    if order != list(range(len(shape))):
+        weights = ops.transpose(weights, order)
+    return ops.reshape(weights, (dim, num_neurons))
 
 
 @dataclass(frozen=True)
 class Directions:
-    """Rows `w / sqrt(|w|**2 + epsilon)` and what their gradient needs.
+    """Columns `u = w / sqrt(|w|**2 + epsilon)` and what a gradient needs.
 
-    Norms are taken after dividing each row by its largest entry, so rows of
-    any norm that the dtype can hold have exact directions. A row of zeros has
-    no direction; neither has one with an entry that is not finite. Both are
-    stored as zero rows, orthogonal to everything.
+    Norms are taken after dividing each column by its largest entry, so
+    columns of any norm that the dtype can hold have exact directions. A
+    column of zeros has no direction; neither has one with an entry that is
+    not finite. Both are stored as zeros, orthogonal to everything.
 
     Attributes:
-        vectors: The rows, shape `(num_neurons, dim)`: unit length for
+        vectors: The columns, shape `(dim, num_neurons)`: unit length for
             `epsilon=0`, shorter otherwise.
-        squared_norms: Their squared lengths, shape `(num_neurons, 1)`,
-            exactly 1 (or 0 for a row without a direction) for `epsilon=0`.
-        units: The rows `w / |w|`, shape `(num_neurons, dim)`.
-        norm_scale, norm_factor: `sqrt(|w|**2 + epsilon)` is their product,
-            each of shape `(num_neurons, 1)`; the product alone may overflow.
-        shrinkage: `epsilon / (|w|**2 + epsilon)`, shape `(num_neurons, 1)`,
-            or `None` for `epsilon=0`.
-        is_valid: Boolean, shape `(num_neurons, 1)`: the row gets a gradient.
+        squared_norms: Their squared lengths, shape `(num_neurons,)`,
+            exactly 1 (or 0 for a column without a direction) for `epsilon=0`.
+        inverse_norms: `1 / sqrt(|w|**2 + epsilon)`, shape `(num_neurons,)`;
+            0 for a column that gets no gradient.
+        have_fixed_length: Whether the length does not depend on `w`.
     """
 
     vectors: Tensor
     squared_norms: Tensor
-    units: Tensor
-    norm_scale: Tensor
-    norm_factor: Tensor
-    shrinkage: Tensor | None
-    is_valid: Tensor
+    inverse_norms: Tensor
+    have_fixed_length: bool
 
     @classmethod
-    def of(cls, neurons: Tensor, epsilon: float) -> "Directions":
-        """Returns the directions of float32 or float64 rows."""
-        dtype = _numerics.computation_dtype(neurons)
+    def of(cls, columns: Tensor, epsilon: float) -> "Directions":
+        """Returns the directions of float32 or float64 columns."""
+        dtype = _numerics.computation_dtype(columns)
         tiny = _numerics.smallest_normal(dtype)
-        is_finite = ops.all(ops.isfinite(neurons), axis=-1, keepdims=True)
-        neurons = ops.where(is_finite, neurons, 0.0)
-        largest = ops.max(ops.abs(neurons), axis=-1, keepdims=True)
-        if epsilon == 0.0:
-            is_valid = ops.logical_and(is_finite, largest >= tiny)
-            scale = ops.where(is_valid, largest, 1.0)
-            scaled = ops.where(is_valid, neurons / scale, 0.0)
-            squared = ops.sum(scaled * scaled, axis=-1, keepdims=True)
-            factor = ops.sqrt(ops.where(is_valid, squared, 1.0))
-            units = scaled / factor
-            ones = ops.cast(is_valid, dtype)
-            return cls(units, ones, units, scale, factor, None, is_valid)
-        is_valid = is_finite
-        root = max(math.sqrt(epsilon), tiny)
-        scale = _numerics.at_least(largest, root)
-        scaled = neurons / scale
-        squared = ops.sum(scaled * scaled, axis=-1, keepdims=True)
         # Through its root: epsilon itself may be below the dtype's range.
-        scaled_epsilon = ops.square(root / scale)
-        factor = ops.sqrt(squared + scaled_epsilon)
+        root = max(math.sqrt(epsilon), tiny) if epsilon > 0.0 else 0.0
+        largest = ops.max(abs(columns), axis=0)
+        inverse_scale = 1.0 / _backend.at_least(largest, max(root, tiny))
+        scaled = columns * inverse_scale
+        # NaN if an entry is NaN or infinite, which `largest` may not show.
+        squared = ops.sum(scaled * scaled, axis=0)
+        if epsilon == 0.0:
+            # At least 1 unless all entries are zero, subnormal or bad.
+            is_valid = squared > 0.5
+            lengths = ops.cast(is_valid, dtype)
+            total = squared
+        else:
+            is_valid = squared < math.inf
+            scaled_root = root * inverse_scale
+            total = squared + scaled_root * scaled_root
+            lengths = ops.where(is_valid, squared / total, 0.0)
+        inverse = 1.0 / ops.sqrt(total)
         return cls(
-            vectors=scaled / factor,
-            squared_norms=squared / (factor * factor),
-            units=scaled / ops.sqrt(_numerics.at_least(squared, tiny)),
-            norm_scale=scale,
-            norm_factor=factor,
-            shrinkage=scaled_epsilon / (factor * factor),
-            is_valid=is_valid,
+            vectors=_backend.multiply_no_nan(
+                scaled, ops.where(is_valid, inverse, 0.0)
+            ),
+            squared_norms=lengths,
+            inverse_norms=ops.where(is_valid, inverse * inverse_scale, 0.0),
+            have_fixed_length=epsilon == 0.0,
         )
 
-    def pull_back(self, gradient: Tensor) -> Tensor:
-        """Turns a gradient by `vectors` into one by the original rows.
+    def tangent(self, gradient: Tensor) -> Tensor:
+        """Projects a gradient by `vectors` on what a change of `w` can reach.
 
-        `d vectors / d w = (I - u u^T + shrinkage u u^T) / norm` with the unit
-        vector `u`. The part along `u` is removed twice: one pass leaves a
-        rounding error as large as the last digit of the removed part, which
-        dwarfs the rest for nearly equal neurons.
+        `d u / d w = (I - u u^T) / sqrt(|w|**2 + epsilon)`; this multiplies
+        with the numerator, and `inverse_norms` are left to do.
         """
-        along = ops.sum(gradient * self.units, axis=-1, keepdims=True)
-        tangent = gradient - along * self.units
-        rest = ops.sum(tangent * self.units, axis=-1, keepdims=True)
-        tangent = tangent - rest * self.units
-        if self.shrinkage is not None:
-            tangent = tangent + self.shrinkage * along * self.units
-        by_row = tangent / self.norm_factor / self.norm_scale
-        return ops.where(self.is_valid, _numerics.cut_gradient(by_row), 0.0)
+        along = ops.sum(gradient * self.vectors, axis=0)
+        return gradient - along * self.vectors

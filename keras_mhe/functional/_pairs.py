@@ -1,139 +1,168 @@
-"""Means of a potential over pairs of directions, with their gradients.
+"""Sums of a potential over pairs of directions, with their gradients.
 
-Both functions return the mean and its gradient by the direction vectors. The
-table of pairs is held at once, `N x N` or `m x N` numbers.
+What stands here is which pairs there are, in full and in half space, and how
+many. How their table is cut into tiles is the business of `_tiles`, and of
+`_shards` for columns on several devices.
 """
+
+from collections.abc import Callable
 
 from keras import ops
 
-from keras_mhe import _numerics
+from keras_mhe import _backend
 from keras_mhe._typing import Tensor
 from keras_mhe.functional._neurons import Directions
 from keras_mhe.functional._potentials import Potential
+from keras_mhe.functional._shards import (
+    sharded_table_of_all_pairs,
+    sharded_table_of_anchors,
+)
+from keras_mhe.functional._tiles import table_of_all_pairs, table_of_anchors
 
 
-def mean_over_all_pairs(
-    directions: Directions, potential: Potential, half_space: bool, groups: int
-) -> tuple[Tensor, Tensor]:
-    """All pairs inside each of `groups` contiguous blocks of rows.
-
-    Args:
-        directions: `N` rows of dimension `dim`.
-        potential: The energy of a pair.
-        half_space: Whether the opposites of the rows count too.
-        groups: Number of blocks; divides `N`.
-
-    Returns:
-        Scalar mean and its gradient by `directions.vectors`, `(N, dim)`.
-    """
-    vectors = directions.vectors
-    shape = ops.shape(vectors)
-    size = shape[0] // groups
-    blocks = ops.reshape(vectors, (groups, size, shape[1]))
-    index = ops.arange(size)
-    meets = ops.not_equal(index[:, None], index[None, :])
-    total, slopes = _table(blocks, blocks, meets, potential, half_space)
-    # Each unordered pair stands in the table twice.
-    gradient = ops.reshape(2.0 * (slopes @ blocks), shape)
-    if half_space:
-        own, own_gradient = _own_opposites(
-            vectors, directions.squared_norms, size, potential
-        )
-        total = total + ops.sum(own)
-        gradient = gradient + own_gradient
-    count = _num_table_entries(shape[0], size, half_space, total.dtype)
-    return total / count, gradient / count
-
-
-def mean_over_anchor_pairs(
+def sum_over_pairs(
     directions: Directions,
     potential: Potential,
     half_space: bool,
     groups: int,
-    anchors: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """Pairs of an anchor with another row of its block.
+    tile: int | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """All pairs inside each of `groups` contiguous blocks of columns.
+
+    In half space two columns and their opposites make four pairs, with the
+    energy `2 f(c) + 2 f(-c)`.
 
     Args:
-        directions: `N` rows of dimension `dim`.
+        directions: `N` columns of dimension `dim`.
         potential: The energy of a pair.
-        half_space: Whether the opposites of the rows count too.
+        half_space: Whether the opposites of the columns count too.
         groups: Number of blocks; divides `N`.
-        anchors: Int32 tensor of shape `(m,)`, row indices in `[0, N)`.
+        tile: Edge of a tile of the table of pairs, or `None` for no tiles.
 
     Returns:
-        Scalar mean and its gradient by `directions.vectors`, `(N, dim)`.
+        Sum over ordered pairs, its gradient by `directions.vectors` (shape
+        `(dim, N)`), and the number of pairs, at least 1.
     """
     vectors = directions.vectors
-    num_neurons = ops.shape(vectors)[0]
+    dim, num_neurons = ops.shape(vectors)
     size = num_neurons // groups
-    index = ops.arange(num_neurons, dtype="int32")
-    meets = ops.not_equal(anchors[:, None], index[None, :])
+    pair_energy = _pair_energy(potential, half_space)
+    shards = _backend.device_shards(num_neurons) if tile else None
     if groups > 1:
-        same_block = ops.equal(anchors[:, None] // size, index[None, :] // size)
-        meets = ops.logical_and(meets, same_block)
-    rows = ops.take(vectors, anchors, axis=0)
-    total, slopes = _table(rows, vectors, meets, potential, half_space)
-    by_row = slopes @ vectors
+        stack = ops.reshape(vectors, (dim, groups, size))
+        stack = ops.transpose(stack, (1, 0, 2))
+        total, gradient = table_of_all_pairs(stack, pair_energy, tile)
+        gradient = ops.transpose(gradient, (1, 0, 2))
+        gradient = ops.reshape(gradient, (dim, num_neurons))
+    elif shards is not None:
+        tile = min(tile, num_neurons // shards.count)
+        total, gradient = sharded_table_of_all_pairs(
+            shards, vectors, pair_energy, tile
+        )
+    else:
+        total, gradient = table_of_all_pairs(vectors, pair_energy, tile)
+    # A column meets the others from both sides of the table.
+    gradient = 2.0 * gradient
     if half_space:
-        squared_norms = ops.take(directions.squared_norms, anchors, axis=0)
-        own, own_gradient = _own_opposites(rows, squared_norms, size, potential)
+        own, own_slopes = _own_opposites(
+            directions.squared_norms, size, potential
+        )
         total = total + ops.sum(own)
-        by_row = by_row + own_gradient
-    gradient = ops.transpose(slopes) @ rows + ops.segment_sum(
-        by_row, anchors, num_segments=num_neurons
-    )
-    num_anchors = ops.shape(anchors)[0]
-    count = _num_table_entries(num_anchors, size, half_space, total.dtype)
-    return total / count, gradient / count
+        if not directions.have_fixed_length:
+            gradient = gradient + own_slopes * vectors
+    return total, gradient, _num_pairs(num_neurons, size, half_space, total)
 
 
-def _table(
-    rows: Tensor,
-    columns: Tensor,
-    meets: Tensor,
+def sum_over_pairs_of_anchors(
+    directions: Directions,
     potential: Potential,
     half_space: bool,
-) -> tuple[Tensor, Tensor]:
-    """Sum over the entries that meet, and every entry's derivative.
+    groups: int,
+    tile: int | None,
+    anchors: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Pairs of an anchor with another column of its block.
 
-    In half space a row meets each column and its opposite: the entry is
-    `f(c) + f(-c)`.
+    Args:
+        directions: `N` columns of dimension `dim`.
+        potential: The energy of a pair.
+        half_space: Whether the opposites of the columns count too.
+        groups: Number of blocks; divides `N`.
+        tile: Columns of a tile of the table, or `None` for no tiles.
+        anchors: Int32 tensor of shape `(m,)`, column indices in `[0, N)`.
+
+    Returns:
+        Sum, its gradient by `directions.vectors` (shape `(dim, N)`), and the
+        number of pairs, at least 1.
     """
-    # Not ops.matmul, which takes float64 down to float32 on PyTorch.
-    cosines = rows @ ops.swapaxes(columns, -1, -2)
-    # Entries that do not count are made harmless before the potential.
-    cosines = ops.where(meets, cosines, 0.0)
-    values, slopes = potential.value_and_slope(cosines)
+    vectors = directions.vectors
+    num_neurons = ops.shape(vectors)[1]
+    num_anchors = ops.shape(anchors)[0]
+    size = num_neurons // groups
+    pair_energy = _pair_energy(potential, half_space)
+    shards = _backend.device_shards(num_neurons) if tile else None
+    if shards is not None:
+        tile = min(tile, num_neurons // shards.count)
+        total, gradient = sharded_table_of_anchors(
+            shards, anchors, vectors, size, pair_energy, tile
+        )
+    else:
+        rows = ops.take(vectors, anchors, axis=1)
+        total, by_row, gradient = table_of_anchors(
+            rows, anchors, vectors, size, pair_energy, tile
+        )
+        gradient = _backend.add_to_columns(gradient, anchors, by_row)
     if half_space:
-        opposite_values, opposite_slopes = potential.value_and_slope(-cosines)
-        values = values + opposite_values
-        slopes = slopes - opposite_slopes
-    total = ops.sum(ops.where(meets, values, 0.0))
-    return total, ops.where(meets, slopes, 0.0)
+        own, own_slopes = _own_opposites(
+            directions.squared_norms, size, potential
+        )
+        # Each as often as the column is an anchor.
+        total = total + ops.sum(ops.take(own, anchors, axis=0))
+        if not directions.have_fixed_length:
+            own_slopes = ops.take(own_slopes, anchors, axis=0)
+            gradient = _backend.add_to_columns(
+                gradient,
+                anchors,
+                own_slopes * ops.take(vectors, anchors, axis=1),
+            )
+    return total, gradient, _num_pairs(num_anchors, size, half_space, total)
+
+
+def _pair_energy(
+    potential: Potential, half_space: bool
+) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    """Value and slope of a column with another, and with its opposite."""
+    if half_space:
+        return potential.value_and_slope_of_lines
+    return potential.value_and_slope
 
 
 def _own_opposites(
-    vectors: Tensor, squared_norms: Tensor, size: Tensor, potential: Potential
+    squared_norms: Tensor, size: Tensor, potential: Potential
 ) -> tuple[Tensor, Tensor]:
-    """Energy of each row with its own opposite, `c = -|u|**2`, and gradient.
+    """Energy of each column with its own opposite, `c = -|u|**2`.
 
-    A row that is alone in its block has no pair by convention. `size` is an
-    int, or a scalar tensor where the shape is not known.
+    A column that is alone in its block has no pair by convention. `size` is
+    an int, or a scalar tensor where the shape is not known.
+
+    Returns:
+        Values, and the factors by which the columns are their gradients.
     """
     values, slopes = potential.value_and_slope(-squared_norms)
     if isinstance(size, int):
         has_pairs = float(size > 1)
     else:
         has_pairs = ops.cast(size > 1, values.dtype)
-    return has_pairs * values, (-2.0 * has_pairs) * slopes * vectors
+    return has_pairs * values, (-2.0 * has_pairs) * slopes
 
 
-def _num_table_entries(
-    num_rows: Tensor, size: Tensor, half_space: bool, dtype: str
+def _num_pairs(
+    num_rows: Tensor, size: Tensor, half_space: bool, like: Tensor
 ) -> Tensor:
-    """Number of pairs that the sum over a table holds, at least 1."""
-    num_rows = ops.cast(num_rows, dtype)
-    size = ops.cast(size, dtype)
+    """How many columns, and opposites, the rows meet; at least 1."""
+    if isinstance(num_rows, int) and isinstance(size, int):
+        per_row = 2 * size - 1 if half_space else size - 1
+        return float(max(num_rows * per_row, 1))
+    num_rows, size = ops.cast(num_rows, like.dtype), ops.cast(size, like.dtype)
     per_row = 2.0 * size - 1.0 if half_space else size - 1.0
-    return _numerics.at_least(num_rows * per_row, 1.0)
+    return _backend.at_least(num_rows * per_row, 1.0)

@@ -68,50 +68,112 @@ class Potential:
             cosine: Float32 or float64 tensor in [-1, 1] up to rounding.
             xp: Namespace of the array functions, `keras.ops` or `numpy`.
         """
-        dtype = _numerics.computation_dtype(cosine)
-        floor = _numerics.resolution(dtype)
-        if self.distance == "euclidean":
-            return self._euclidean(cosine, floor, xp)
-        return self._angular(cosine, floor, xp)
-
-    def _euclidean(
-        self, cosine: Tensor, floor: float, xp: Any
-    ) -> tuple[Tensor, Tensor]:
+        floor = _numerics.resolution(_numerics.computation_dtype(cosine))
+        if self.distance == "angular":
+            angle, sine, is_resolved = _angle_and_sine(cosine, floor, xp)
+            value, by_angle = self._of_angle(angle, floor, xp)
+            return value, xp.where(is_resolved, -by_angle / sine, 0.0)
         squared = 2.0 - 2.0 * cosine
-        resolved = squared > floor
-        value, by_squared = self._radial(
-            _numerics.at_least(squared, floor, xp), self.power / 2.0, 0.5, xp
-        )
-        return value, xp.where(resolved, -2.0 * by_squared, 0.0)
+        value, by_squared = self._of_squared(squared, floor, xp)
+        return value, xp.where(squared > floor, -2.0 * by_squared, 0.0)
 
-    def _angular(
-        self, cosine: Tensor, floor: float, xp: Any
-    ) -> tuple[Tensor, Tensor]:
-        arctan2 = np.arctan2 if xp is np else _backend.arctan2
-        # arccos(c), with all digits near both ends.
-        sine_of_half = xp.sqrt(_numerics.at_least(1.0 - cosine, 0.0, xp))
-        cosine_of_half = xp.sqrt(_numerics.at_least(1.0 + cosine, 0.0, xp))
-        angle = 2.0 * arctan2(sine_of_half, cosine_of_half)
-        angle = _numerics.at_least(angle, math.sqrt(floor), xp)
+    def value_and_slope_of_lines(self, cosine: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns `f(c) + f(-c)` and its derivative, elementwise.
+
+        The energy of one vector with another and with its opposite, from one
+        cosine. Lines nearer than the resolution count as equal.
+        """
+        floor = _numerics.resolution(_numerics.computation_dtype(cosine))
+        if self.distance == "angular":
+            # Even in c: the angle below 90 degrees has all its digits.
+            angle, sine, is_resolved = _angle_and_sine(abs(cosine), floor, ops)
+            value, by_angle = self._of_angle(angle, floor, ops)
+            other, by_other = self._of_angle(math.pi - angle, floor, ops)
+            slope = ops.sign(cosine) * (by_other - by_angle) / sine
+            return value + other, ops.where(is_resolved, slope, 0.0)
         squared_sine = (1.0 - cosine) * (1.0 + cosine)
-        resolved = squared_sine > floor
-        value, by_angle = self._radial(self.scale * angle, self.power, 1.0, xp)
-        sine = xp.sqrt(_numerics.at_least(squared_sine, floor, xp))
-        return value, xp.where(resolved, -self.scale * by_angle / sine, 0.0)
+        # For two vectors whose squared distance is `floor`.
+        smallest = floor * (1.0 - floor / 4.0)
+        is_resolved = squared_sine > smallest
+        if self.offset == 0.0 and self.power in (0.0, 2.0):
+            squared_sine = _backend.at_least(squared_sine, smallest)
+            slope = cosine / squared_sine
+            if self.power == 0.0:
+                value = -0.5 * ops.log(4.0 * squared_sine)
+            else:
+                value = 1.0 / squared_sine
+                slope = 2.0 * slope * value
+            return value, ops.where(is_resolved, slope, 0.0)
+        value, by_squared = self._of_squared(2.0 - 2.0 * cosine, floor, ops)
+        other, by_other = self._of_squared(2.0 + 2.0 * cosine, floor, ops)
+        slope = 2.0 * (by_other - by_squared)
+        return value + other, ops.where(is_resolved, slope, 0.0)
+
+    def _of_squared(
+        self, squared: Tensor, floor: float, xp: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Returns `f` and its derivative by the squared distance."""
+        squared = _at_least(squared, floor, xp)
+        return self._radial(squared, floor, self.power / 2.0, 0.5, xp)
+
+    def _of_angle(
+        self, angle: Tensor, floor: float, xp: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Returns `f` and its derivative by the angle."""
+        smallest = math.sqrt(floor)
+        angle = _at_least(angle, smallest, xp)
+        if self.scale == 1.0:
+            return self._radial(angle, smallest, self.power, 1.0, xp)
+        value, by_scaled = self._radial(
+            self.scale * angle, self.scale * smallest, self.power, 1.0, xp
+        )
+        return value, self.scale * by_scaled
 
     def _radial(
-        self, separation: Tensor, exponent: float, log_factor: float, xp: Any
+        self,
+        separation: Tensor,
+        smallest: float,
+        exponent: float,
+        log_factor: float,
+        xp: Any,
     ) -> tuple[Tensor, Tensor]:
-        """Returns `q**-exponent` or `-log_factor log q`, and `d/dq` of it."""
-        separation = separation + self.offset
+        """Returns `q**-exponent` or `-log_factor log q`, and `d/dq` of it.
+
+        `smallest` is a lower bound of `separation`, which lacks the offset.
+        """
+        if self.offset > 0.0:
+            separation = separation + self.offset
         if exponent == 0.0:
             return -log_factor * xp.log(separation), -log_factor / separation
         # q**-exponent reaches LARGEST_POTENTIAL here.
         nearest = _numerics.LARGEST_POTENTIAL ** (-1.0 / exponent)
-        clamped = _numerics.at_least(separation, nearest, xp)
+        if smallest + self.offset >= nearest:
+            value = _inverse_power(separation, exponent, xp)
+            return value, -exponent * value / separation
+        clamped = _at_least(separation, nearest, xp)
         value = _inverse_power(clamped, exponent, xp)
         slope = -exponent * value / clamped
         return value + slope * (separation - clamped), slope
+
+
+def _angle_and_sine(
+    cosine: Tensor, floor: float, xp: Any
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns angle, sine (at least `sqrt(floor)`), and which are resolved.
+
+    The angle is that of `arccos`, with all digits near both ends.
+    """
+    arctan2 = np.arctan2 if xp is np else _backend.arctan2
+    sine_of_half = xp.sqrt(_at_least(1.0 - cosine, 0.0, xp))
+    cosine_of_half = xp.sqrt(_at_least(1.0 + cosine, 0.0, xp))
+    angle = 2.0 * arctan2(sine_of_half, cosine_of_half)
+    sine = sine_of_half * cosine_of_half
+    smallest = math.sqrt(floor)
+    return angle, _at_least(sine, smallest, xp), sine > smallest
+
+
+def _at_least(tensor: Tensor, bound: float, xp: Any) -> Tensor:
+    return (np.maximum if xp is np else _backend.at_least)(tensor, bound)
 
 
 def _inverse_power(base: Tensor, exponent: float, xp: Any) -> Tensor:

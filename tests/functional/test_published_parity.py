@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_mhe import MHE
-from support.gradients import MODES, value_and_grad
+from support.gradients import FASTEST, MODES, value_and_grad
 
 PUBLISHED = dict(
     np.load(
@@ -42,10 +42,28 @@ def test_published_energy(key, model_name, output_layer, mode):
     evaluation = value_and_grad(term, PUBLISHED[f"W:{shape}"], mode=mode)
     np.testing.assert_allclose(evaluation.value, PUBLISHED[key], rtol=1e-5)
     gradient = PUBLISHED[key.replace(":value", ":grad")]
+    assert_published_gradient(evaluation.gradient, gradient, model, power_s)
+
+
+@pytest.mark.parametrize(("key", "model_name", "output_layer"), CASES)
+def test_published_energy_in_tiles(key, model_name, output_layer, monkeypatch):
+    # Of 24 neurons: none of the published kernels is large enough by itself.
+    monkeypatch.setattr(
+        "keras_mhe.functional._energy.choose_tile", lambda *_, **__: 24
+    )
+    model, power_s, shape, _ = key.split(":")
+    term = MHE.from_reference(model_name, power_s, output_layer=output_layer)
+    evaluation = value_and_grad(term, PUBLISHED[f"W:{shape}"], mode=FASTEST)
+    np.testing.assert_allclose(evaluation.value, PUBLISHED[key], rtol=1e-5)
+    gradient = PUBLISHED[key.replace(":value", ":grad")]
+    assert_published_gradient(evaluation.gradient, gradient, model, power_s)
+
+
+def assert_published_gradient(actual, gradient, model, power_s):
     # The program's float32 arccos is steep at the antipodal pairs.
     steep = model == "half_mhe" and power_s.startswith("a")
     np.testing.assert_allclose(
-        evaluation.gradient,
+        actual,
         gradient,
         atol=(3e-4 if steep else 1e-4) * np.abs(gradient).max(),
     )

@@ -1,6 +1,6 @@
 """Values and gradients on the active backend, eager and compiled.
 
-The only file of the tests that imports a framework.
+With `buffers.py` and the `gpu_` files the only tests to import a framework.
 """
 
 from dataclasses import dataclass

@@ -88,6 +88,23 @@ def energy(
     return math.fsum(values) / len(values)
 
 
+def fast_energy(weights, *, power=2, distance="euclidean", half_space=False):
+    """`energy` for hundreds of neurons, from a float64 matrix of cosines."""
+    units = np.asarray(weights, "float64")
+    units = units / np.linalg.norm(units, axis=0)
+    if half_space:
+        units = np.concatenate([units, -units], axis=1)
+    cosines = np.clip(units.T @ units, -1.0, 1.0)
+    cosines = cosines[np.triu_indices(units.shape[1], 1)]
+    separation = (
+        np.sqrt(2.0 - 2.0 * cosines)
+        if distance == "euclidean"
+        else np.arccos(cosines)
+    )
+    values = -np.log(separation) if power == 0 else separation**-power
+    return float(np.mean(values))
+
+
 def gradient(weights, *, step=1e-6, **form):
     """Central differences of `energy`, with steps relative to the norm."""
     weights = np.array(weights, dtype="float64")

@@ -1,0 +1,129 @@
+"""Tables of pairs of columns that are spread over several devices.
+
+Each device keeps its part of the columns and of their gradients, and no
+device ever holds the columns of all. For the table of all pairs the blocks
+of every device are shown to all others, one at a time; for anchors only the
+anchors' columns travel.
+"""
+
+from typing import Any
+
+from keras import ops
+
+from keras_mhe import _backend
+from keras_mhe._typing import Tensor
+from keras_mhe.functional._tiles import (
+    PairEnergy,
+    at,
+    cosines_of,
+    from_blocks,
+    table_of_anchors,
+    table_sum,
+    to_blocks,
+)
+
+
+def sharded_table_of_all_pairs(
+    shards: Any, vectors: Tensor, pair_energy: PairEnergy, tile: int
+) -> tuple[Tensor, Tensor]:
+    """`_tiles.table_of_all_pairs` of columns spread over devices.
+
+    Args:
+        shards: What `_backend.device_shards` returned.
+        vectors: Shape `(dim, size)`.
+        pair_energy: The energy of a pair.
+        tile: Columns in a block.
+
+    Returns:
+        Sum over the table without its diagonal, and half its gradient.
+    """
+
+    def on_device(own: Tensor) -> tuple[Tensor, Tensor]:
+        blocks, is_column = to_blocks(own, tile)
+        num_blocks = ops.shape(blocks)[0]
+        is_diagonal = ops.eye(tile, dtype="bool")
+        here = shards.index()
+
+        def show(step: Tensor, carry: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            """One block of one device meets all blocks of this one."""
+            owner, place = step // num_blocks, step % num_blocks
+            is_owner = ops.equal(owner, here)
+            shown = shards.sum(ops.where(is_owner, blocks[place], 0.0))
+
+            def meet(
+                index: Tensor, carry: tuple[Tensor, ...]
+            ) -> tuple[Tensor, ...]:
+                total, gradients = carry
+                is_same = ops.logical_and(is_owner, ops.equal(place, index))
+                is_self = ops.logical_and(is_same, is_diagonal)
+                cosines = cosines_of(blocks[index], shown)
+                values, slopes = pair_energy(ops.where(is_self, 0.0, cosines))
+                values = ops.where(is_self, 0.0, values)
+                slopes = ops.where(is_self, 0.0, slopes)
+                by_own = _backend.matmul(shown, slopes, transpose_second=True)
+                return (
+                    total
+                    + table_sum(
+                        values, at(is_column, index), at(is_column, place)
+                    ),
+                    _backend.add_at(gradients, index, by_own),
+                )
+
+            total, gradients = carry
+            shown_total, gradients = ops.fori_loop(
+                0, num_blocks, meet, (ops.zeros_like(total), gradients)
+            )
+            return total + shown_total, gradients
+
+        zero = ops.zeros((), dtype=own.dtype)
+        total, gradients = ops.fori_loop(
+            0,
+            shards.count * num_blocks,
+            show,
+            (zero, ops.zeros_like(blocks)),
+        )
+        return shards.sum(total), from_blocks(gradients, ops.shape(own)[1])
+
+    total, gradient = shards.map(on_device, vectors)
+    return total, gradient
+
+
+def sharded_table_of_anchors(
+    shards: Any,
+    anchors: Tensor,
+    vectors: Tensor,
+    group_size: int,
+    pair_energy: PairEnergy,
+    tile: int | None,
+) -> tuple[Tensor, Tensor]:
+    """Anchors against columns that are spread over devices.
+
+    Args:
+        shards: What `_backend.device_shards` returned.
+        anchors: Indices of columns, shape `(m,)`.
+        vectors: All columns, shape `(dim, size)`.
+        group_size: Columns in a group.
+        pair_energy: The energy of a pair.
+        tile: Columns in a block, or `None` for all of a device at once.
+
+    Returns:
+        Sum over the table, and its gradient by `vectors`.
+    """
+
+    def on_device(own: Tensor, anchors: Tensor) -> tuple[Tensor, Tensor]:
+        size = ops.shape(own)[1]
+        first_index = shards.index() * size
+        is_own = ops.logical_and(
+            anchors >= first_index, anchors < first_index + size
+        )
+        place = ops.clip(anchors - first_index, 0, size - 1)
+        rows = shards.sum(ops.where(is_own, ops.take(own, place, axis=1), 0.0))
+        total, by_row, gradient = table_of_anchors(
+            rows, anchors, own, group_size, pair_energy, tile, first_index
+        )
+        by_row = ops.where(is_own, shards.sum(by_row), 0.0)
+        gradient = _backend.add_to_columns(gradient, place, by_row)
+        return shards.sum(total), gradient
+
+    total, gradient = shards.map(on_device, vectors, anchors)
+    return total, gradient
