@@ -49,9 +49,12 @@ multiply_no_nan: Callable[[Tensor, Tensor], Tensor] = _module.multiply_no_nan
 #: Square matrices with zeros on their diagonals. May overwrite its argument.
 zero_diagonal: Callable[[Tensor], Tensor] = _module.zero_diagonal
 
-#: Adds a tensor to the block at an index of a stack of blocks. May overwrite
-#: the stack.
-add_at: Callable[[Tensor, Tensor, Tensor], Tensor] = _module.add_at
+#: Sums of zero, one for each block of a stack, to be changed in a loop: each
+#: with `add_at(sums, index, update)`, which may overwrite them, and all seen as
+#: one tensor by `stack(sums)`.
+new_sums: Callable[[Tensor], Any] = _module.new_sums
+add_at: Callable[[Any, Tensor, Tensor], Any] = _module.add_at
+stack: Callable[[Any], Tensor] = _module.stack
 
 #: Adds columns to those of a matrix at indices that may repeat. May overwrite
 #: the matrix.

@@ -54,9 +54,19 @@ def zero_diagonal(table: Any) -> Any:
     return jnp.where(jnp.eye(table.shape[-1], dtype=bool), 0, table)
 
 
-def add_at(blocks: Any, index: Any, update: Any) -> Any:
-    """Returns `blocks` with `update` added to the one at `index`."""
-    return blocks.at[index].add(update)
+def new_sums(blocks: Any) -> Any:
+    """Returns a sum of zero for each block of a stack."""
+    return jnp.zeros_like(blocks)
+
+
+def add_at(sums: Any, index: Any, update: Any) -> Any:
+    """Returns the sums with `update` added to the one at `index`."""
+    return sums.at[index].add(update)
+
+
+def stack(sums: Any) -> Any:
+    """Returns the sums as one tensor."""
+    return sums
 
 
 def add_to_columns(matrix: Any, indices: Any, columns: Any) -> Any:

@@ -51,9 +51,31 @@ def zero_diagonal(table: Any) -> Any:
     return tf.linalg.set_diag(table, zeros)
 
 
-def add_at(blocks: Any, index: Any, update: Any) -> Any:
-    """Returns `blocks` with `update` added to the one at `index`."""
-    return tf.tensor_scatter_nd_add(blocks, [[index]], update[None])
+def new_sums(blocks: Any) -> Any:
+    """Returns a sum of zero for each block of a stack.
+
+    As an array of tensors: in a loop, TensorFlow would copy one large tensor
+    whenever a part of it changes.
+    """
+    sums = tf.TensorArray(
+        blocks.dtype,
+        size=tf.shape(blocks)[0]
+        if blocks.shape[0] is None
+        else blocks.shape[0],
+        element_shape=blocks.shape[1:],
+        clear_after_read=False,
+    )
+    return sums.unstack(tf.zeros_like(blocks))
+
+
+def add_at(sums: Any, index: Any, update: Any) -> Any:
+    """Returns the sums with `update` added to the one at `index`."""
+    return sums.write(index, sums.read(index) + update)
+
+
+def stack(sums: Any) -> Any:
+    """Returns the sums as one tensor."""
+    return sums.stack()
 
 
 def add_to_columns(matrix: Any, indices: Any, columns: Any) -> Any:

@@ -54,10 +54,20 @@ def zero_diagonal(table: Any) -> Any:
     return table
 
 
-def add_at(blocks: Any, index: int, update: Any) -> Any:
-    """Returns `blocks` with `update` added to the one at `index`, in place."""
-    blocks[index].add_(update)
-    return blocks
+def new_sums(blocks: Any) -> Any:
+    """Returns a sum of zero for each block of a stack."""
+    return torch.zeros_like(blocks)
+
+
+def add_at(sums: Any, index: int, update: Any) -> Any:
+    """Returns the sums with `update` added to the one at `index`, in place."""
+    sums[index].add_(update)
+    return sums
+
+
+def stack(sums: Any) -> Any:
+    """Returns the sums as one tensor."""
+    return sums
 
 
 def add_to_columns(matrix: Any, indices: Any, columns: Any) -> Any:

@@ -69,10 +69,14 @@ def hyperspherical_energy(
             Indices out of range raise; inside a compiled function, where
             they cannot be seen, they are moved to the nearest valid index.
             Defaults to `None`.
-        block_size: `"auto"` or int >= 1, the number of rows of the table of
-            pairs that is alive at once. It never changes the result beyond
-            rounding. This version computes all pairs at once whatever its
-            value. Defaults to `"auto"`.
+        block_size: `"auto"` or int >= 1, the edge of the square tiles in
+            which the table of pairs is computed, one alive at a time; with
+            anchors the columns of a tile. It never changes the result beyond
+            rounding. `"auto"` takes the whole table at once up to 1,024
+            neurons and tiles of 512 beyond (8,192 and 4,096 on accelerators,
+            by their memory and not measured). Where the number of neurons is
+            not known while tracing, the whole table is taken. Defaults to
+            `"auto"`.
 
     Returns:
         Scalar float32 tensor, no unit (float64 for float64 weights). float16
@@ -96,13 +100,24 @@ def hyperspherical_energy(
           infinity.
         - Neurons nearer than `r = 1.4e-3` (float32; 6e-8 in float64) count
           as equal: they add the energy of that distance and no gradient. In
-          half space this includes opposite neurons; in the angular forms
-          opposite neurons (within the same distance) add no gradient.
+          half space this includes opposite neurons, and the whole pair of
+          lines adds none; in the angular forms opposite neurons (within the
+          same distance) add no gradient.
         - One neuron alone has no pair: its energy is 0, in half space too.
         - Where a potential exceeds 1e15 (only for `power` above 5) it is
           continued by its tangent. Gradients are cut at 1e30 (float16: 65000).
 
-        Cost: `O(N**2 dim)` time and `O(N**2)` memory (`m N` with anchors).
+        Cost: `3/4` of the time of two products of `N x dim` by `dim x N`
+        matrices, and little more; memory for a few copies of `weights` and
+        one tile. With anchors `O(m N dim)` time. On JAX, columns that
+        `keras.distribution.ModelParallel` spreads over devices stay where
+        they are, if the table has tiles and the devices divide their number.
+        On PyTorch a table with tiles runs between two parts of a
+        `torch.compile`d function, so not under `fullgraph=True`, and anchors
+        given as a tensor on a GPU are read back to be checked; a list or an
+        array is not. On TensorFlow switch TF32 off on GPUs, where it would
+        leave three digits of a cosine:
+        `tf.config.experimental.enable_tensor_float_32_execution(False)`.
 
     Example:
         >>> import numpy as np

@@ -80,9 +80,11 @@ def sharded_table_of_all_pairs(
             0,
             shards.count * num_blocks,
             show,
-            (zero, ops.zeros_like(blocks)),
+            (zero, _backend.new_sums(blocks)),
         )
-        return shards.sum(total), from_blocks(gradients, ops.shape(own)[1])
+        return shards.sum(total), from_blocks(
+            _backend.stack(gradients), ops.shape(own)[1]
+        )
 
     total, gradient = shards.map(on_device, vectors)
     return total, gradient

@@ -119,9 +119,9 @@ def table_of_all_pairs(
 
     zero = ops.zeros((), dtype=vectors.dtype)
     total, gradients = ops.fori_loop(
-        0, num_blocks, block_row, (zero, ops.zeros_like(blocks))
+        0, num_blocks, block_row, (zero, _backend.new_sums(blocks))
     )
-    return total, from_blocks(gradients, ops.shape(vectors)[-1])
+    return total, from_blocks(_backend.stack(gradients), ops.shape(vectors)[-1])
 
 
 def table_of_anchors(
@@ -149,10 +149,14 @@ def table_of_anchors(
     """
     groups_of_rows = (anchors // group_size)[:, None]
 
-    def meet(block: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def meet(
+        block: Tensor, index: Tensor, is_column: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         same_group = ops.equal(groups_of_rows, (index // group_size)[None, :])
         differ = ops.not_equal(anchors[:, None], index[None, :])
         meets = ops.logical_and(same_group, differ)
+        if is_column is not None:
+            meets = ops.logical_and(meets, is_column[None, :] > 0.0)
         # Entries that do not count are made harmless before the potential.
         cosines = ops.where(meets, cosines_of(rows, block), 0.0)
         values, slopes = pair_energy(cosines)
@@ -165,7 +169,8 @@ def table_of_anchors(
 
     size = ops.shape(vectors)[1]
     if tile is None:
-        return meet(vectors, first_index + ops.arange(size, dtype="int32"))
+        index = first_index + ops.arange(size, dtype="int32")
+        return meet(vectors, index, None)
     blocks, is_column = to_blocks(vectors, tile)
     offsets = ops.arange(tile, dtype="int32")
 
@@ -174,10 +179,9 @@ def table_of_anchors(
     ) -> tuple[Tensor, ...]:
         total, by_row, gradients = carry
         index = first_index + column * tile + offsets
-        if is_column is not None:
-            # Padding is in a group of its own.
-            index = ops.where(is_column[column] > 0.0, index, -group_size)
-        more, more_by_row, by_block = meet(blocks[column], index)
+        more, more_by_row, by_block = meet(
+            blocks[column], index, at(is_column, column)
+        )
         return (
             total + more,
             by_row + more_by_row,
@@ -189,9 +193,9 @@ def table_of_anchors(
         0,
         ops.shape(blocks)[0],
         block_column,
-        (zero, ops.zeros_like(rows), ops.zeros_like(blocks)),
+        (zero, ops.zeros_like(rows), _backend.new_sums(blocks)),
     )
-    return total, by_row, from_blocks(gradients, size)
+    return total, by_row, from_blocks(_backend.stack(gradients), size)
 
 
 def _within_block(

@@ -51,8 +51,9 @@ class MHE(SummableRegularizer):
             Defaults to `1`.
         epsilon: Real number >= 0. Added under the root of the norm. Defaults
             to `0.0`.
-        block_size: `"auto"` or int >= 1. Rows of the table of pairs alive at
-            once. Defaults to `"auto"`.
+        block_size: `"auto"` or int >= 1. Edge of the tiles in which the
+            table of pairs is computed, one alive at a time. Defaults to
+            `"auto"`.
 
     Raises:
         ValueError: On construction, if an argument is outside its range; on

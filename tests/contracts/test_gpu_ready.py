@@ -1,0 +1,194 @@
+"""That the library's programs are fit for GPUs, shown without one.
+
+What each backend's check proves, and what only a GPU can:
+
+- JAX: value and gradient lower for CUDA, and the lowered text calls nothing
+  but NVIDIA's libraries: no Python, no LAPACK, no memory of the host. XLA's
+  compiler for GPUs does not run.
+- PyTorch: the value runs on fake `cuda` tensors, value and gradient on `meta`
+  tensors, and no operator meets a tensor of another device, not even to move
+  it, constants from Python and NumPy aside. No kernel runs, the backward pass
+  is seen on `meta` only, and code that asks whether tensors have values takes
+  the way of those that have none.
+- TensorFlow: every operation in the graph of value and gradient, and in the
+  functions that it calls, has a kernel for GPUs for its types, and one for
+  XLA on GPUs; none is an operation of the host; and the host never waits for
+  a number from the device. The kernels are those that TensorFlow's CUDA build
+  registers: read there, or from a table made with it where the tests run on
+  the build for CPUs. The graph is the one traced, before Grappler, and copies
+  of integers from the host to the device are not counted.
+
+A new public name needs an entry in `PROGRAMS`.
+"""
+
+import importlib
+import pkgutil
+import re
+from itertools import product
+
+import keras
+import pytest
+from keras import layers, ops
+
+import keras_mhe
+from keras_mhe import MHE
+from keras_mhe.functional import hyperspherical_energy
+from keras_mhe.regularizers import RegularizerSum
+from support.forms import form_id
+from support.gpu_controls import BROKEN, SOUND
+from support.gpu_programs import CHECKS, Program
+
+#: They look at a model between its steps, with NumPy.
+OFF_THE_DEVICE = {"analysis", "callbacks"}
+
+PUBLIC = {
+    f"{package.name}.{name}"
+    for package in pkgutil.iter_modules(keras_mhe.__path__)
+    if package.ispkg
+    and not package.name.startswith("_")
+    and package.name not in OFF_THE_DEVICE
+    for name in importlib.import_module(f"keras_mhe.{package.name}").__all__
+}
+
+FORMS = [
+    {"power": power, "distance": distance, "half_space": half_space}
+    for power, distance, half_space in product(
+        (0, 0.5, 2), ("euclidean", "angular"), (False, True)
+    )
+]
+BOTH_SPACES = [form for form in FORMS if form["power"] == 2]
+
+
+def energy(name, shape=(4, 6), num_anchors=None, dtype="float32", **form):
+    """The energy of a kernel, with anchors that are known to be traced."""
+
+    def function(weights, anchors=None):
+        return hyperspherical_energy(weights, anchors=anchors, **form)
+
+    anchors = () if num_anchors is None else ((num_anchors,),)
+    return Program(name, function, (shape,), anchors, dtype)
+
+
+def tiled_energies():
+    """Energies of whole and of cut tiles."""
+    for num_neurons, form in product((40, 41), BOTH_SPACES):
+        name = f"tiles-{num_neurons}-{form_id(form)}"
+        yield energy(name, (4, num_neurons), block_size=8, **form)
+    for half_space in (False, True):
+        form = {"half_space": half_space, "block_size": 8}
+        space = "half" if half_space else "full"
+        yield energy(f"tiles-anchors-{space}", (4, 41), num_anchors=9, **form)
+        yield energy(f"tiles-groups-{space}", (4, 82), groups=2, **form)
+
+
+def penalty(name, regularizer, dtype="float32"):
+    """A regularizer's term for the kernel of a convolution."""
+    return Program(name, regularizer.__call__, ((3, 3, 2, 4),), dtype=dtype)
+
+
+def training_step(policy):
+    """The loss of a small model that is regularized in every layer."""
+    model = keras.Sequential(
+        [
+            keras.Input((6, 6, 2)),
+            layers.Conv2D(
+                4, 3, dtype=policy, kernel_regularizer=MHE(half_space=True)
+            ),
+            layers.Flatten(dtype=policy),
+            layers.Dense(
+                3,
+                dtype=policy,
+                kernel_regularizer=MHE(power=0) + keras.regularizers.L2(1e-3),
+            ),
+        ]
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+    def function(*arguments):
+        *variables, images, labels = arguments
+        logits, _, penalties = model.stateless_call(
+            variables, [], images, training=True, return_losses=True
+        )
+        return loss(labels, ops.cast(logits, "float32")) + sum(penalties)
+
+    shapes = [tuple(variable.shape) for variable in model.trainable_variables]
+    return Program(
+        f"step-{policy}", function, (*shapes, (2, 6, 6, 2)), integers=((2,),)
+    )
+
+
+PROGRAMS = {
+    "functional.hyperspherical_energy": [
+        *[energy(form_id(form), **form) for form in FORMS],
+        *[energy(dtype, dtype=dtype) for dtype in ("float16", "bfloat16")],
+        energy("axes", (2, 3, 4), neuron_axis=(2, 0)),
+        energy("one-neuron", (4, 1), half_space=True),
+        *[
+            energy(f"epsilon-{form_id(form)}", epsilon=1e-4, **form)
+            for form in BOTH_SPACES
+        ],
+        *[
+            energy(f"groups-{form_id(form)}", groups=2, **form)
+            for form in BOTH_SPACES
+        ],
+        *[
+            energy(f"anchors-{form_id(form)}", num_anchors=3, **form)
+            for form in BOTH_SPACES
+        ],
+        energy("anchors-groups", num_anchors=3, groups=2),
+        *tiled_energies(),
+    ],
+    "regularizers.MHE": [
+        penalty("full", MHE()),
+        penalty("float16", MHE(half_space=True), "float16"),
+        penalty("depthwise", MHE(neuron_axis=(-2, -1), groups=2)),
+        training_step("float32"),
+        training_step("mixed_float16"),
+    ],
+    "regularizers.PublishedMHE": [
+        penalty(f"half-{power_s}", MHE.from_reference("half_mhe", power_s))
+        for power_s in ("0", "1", "2", "a0", "a1", "a2")
+    ],
+    "regularizers.RegularizerSum": [
+        penalty("sum", RegularizerSum([MHE(), "l2"])),
+        penalty("float16", RegularizerSum([MHE(), "l2"]), "float16"),
+    ],
+}
+
+
+def test_every_public_name_has_programs():
+    assert sorted(PROGRAMS) == sorted(PUBLIC)
+    assert all(PROGRAMS.values())
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize(
+    "program",
+    [
+        pytest.param(program, id=f"{name}-{program.name}")
+        for name, programs in PROGRAMS.items()
+        for program in programs
+    ],
+)
+def test_fit_for_gpus(program, check):
+    objections = check(program)
+    assert not objections, "\n".join(objections)
+
+
+# The checks themselves.
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_check_objects(name):
+    check, program, pattern = BROKEN[name]
+    try:
+        objections = check(program)
+    except Exception as error:
+        objections = [f"{type(error).__name__}: {error}"]
+    assert re.search(pattern, "\n".join(objections)), objections
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_check_passes(name):
+    check, program = SOUND[name]
+    assert check(program) == []

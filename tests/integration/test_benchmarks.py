@@ -1,0 +1,45 @@
+"""The benchmark of the energy runs, and its page can be made from its file."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+
+from benchmarks import report
+
+PROGRAM = Path(__file__).parents[1] / "benchmarks" / "energy.py"
+# Without the parts on CNN-9, which takes long to build and to compile, and
+# without "blocks", which calls nothing that "speed" does not.
+PARTS = ("speed", "memory", "scaling")
+
+
+def run(*arguments: str | Path) -> str:
+    done = subprocess.run(
+        [sys.executable, PROGRAM, *arguments], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_quick_measurement_becomes_a_page(tmp_path: Path) -> None:
+    backend = keras.backend.backend()
+    printed = run("--quick", "--docs", tmp_path, "--parts", *PARTS)
+    assert "textbook / library" in printed
+    assert "failed" not in printed
+    file = tmp_path / "benchmarks" / f"energy_{backend}.json"
+    results = json.loads(file.read_text())
+    assert results["quick"]
+    for part in PARTS:
+        assert results[part], part
+    for row in results["memory"] + results["scaling"]:
+        assert row["seconds"] > 0, row
+    for row in results["speed"]:
+        assert set(row["ratios"]) >= {"textbook", "over_products"}
+
+    report.write(tmp_path)
+    page = (tmp_path / "speed.md").read_text()
+    assert "mean nothing" in page
+    assert "full, s=2, N=48, d=8" in page
+    assert (tmp_path / "images" / "energy_scaling.png").stat().st_size > 0
