@@ -2,7 +2,6 @@
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_mhe._typing import Tensor
 
@@ -41,7 +40,6 @@ def smallest_normal(dtype: str) -> float:
     return float(np.finfo(dtype).tiny)
 
 
-def cast_gradient(gradient: Tensor, dtype: str) -> Tensor:
-    """Casts to the weight's dtype, cut to the range where it stays finite."""
-    largest = LARGEST_HALF if dtype == "float16" else LARGEST_GRADIENT
-    return ops.cast(ops.clip(gradient, -largest, largest), dtype)
+def largest_gradient(dtype: str) -> float:
+    """Returns where gradients are cut, so that they stay finite in a dtype."""
+    return LARGEST_HALF if dtype == "float16" else LARGEST_GRADIENT

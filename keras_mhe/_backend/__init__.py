@@ -46,8 +46,14 @@ matmul: Callable[..., Tensor] = _module.matmul
 #: factor is 0, even if the tensor has NaN or infinity there.
 multiply_no_nan: Callable[[Tensor, Tensor], Tensor] = _module.multiply_no_nan
 
-#: Square matrices with zeros on their diagonals. May overwrite its argument.
-zero_diagonal: Callable[[Tensor], Tensor] = _module.zero_diagonal
+#: The product of a tensor with factors, cut at a number on both sides of 0.
+multiply_and_cut: Callable[[Tensor, Tensor, float], Tensor] = (
+    _module.multiply_and_cut
+)
+
+#: Square matrices with given values on their diagonals, a vector for each or
+#: one number. May overwrite the matrices.
+set_diagonal: Callable[[Tensor, Any], Tensor] = _module.set_diagonal
 
 #: Sums of zero, one for each block of a stack, to be changed in a loop: each
 #: with `add_at(sums, index, update)`, which may overwrite them, and all seen as

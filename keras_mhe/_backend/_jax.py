@@ -49,9 +49,17 @@ def multiply_no_nan(tensor: Any, factors: Any) -> Any:
     return jnp.where(factors == 0, 0, tensor * factors)
 
 
-def zero_diagonal(table: Any) -> Any:
-    """Returns square matrices with zeros on their diagonals."""
-    return jnp.where(jnp.eye(table.shape[-1], dtype=bool), 0, table)
+def multiply_and_cut(tensor: Any, factors: Any, largest: float) -> Any:
+    """Returns the product, cut at `largest` on both sides of 0."""
+    return jnp.clip(tensor * factors, -largest, largest)
+
+
+def set_diagonal(table: Any, values: Any) -> Any:
+    """Returns square matrices with these values on their diagonals."""
+    is_diagonal = jnp.eye(table.shape[-1], dtype=bool)
+    return jnp.where(
+        is_diagonal, jnp.expand_dims(jnp.asarray(values), -1), table
+    )
 
 
 def new_sums(blocks: Any) -> Any:

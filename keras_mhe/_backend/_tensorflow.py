@@ -45,10 +45,15 @@ def multiply_no_nan(tensor: Any, factors: Any) -> Any:
     return tf.math.multiply_no_nan(tensor, factors)
 
 
-def zero_diagonal(table: Any) -> Any:
-    """Returns square matrices with zeros on their diagonals."""
-    zeros = tf.zeros(tf.shape(table)[:-1], table.dtype)
-    return tf.linalg.set_diag(table, zeros)
+def multiply_and_cut(tensor: Any, factors: Any, largest: float) -> Any:
+    """Returns the product, cut at `largest` on both sides of 0."""
+    return tf.clip_by_value(tensor * factors, -largest, largest)
+
+
+def set_diagonal(table: Any, values: Any) -> Any:
+    """Returns square matrices with these values on their diagonals."""
+    values = tf.broadcast_to(values, tf.shape(table)[:-1])
+    return tf.linalg.set_diag(table, tf.cast(values, table.dtype))
 
 
 def new_sums(blocks: Any) -> Any:

@@ -45,12 +45,24 @@ def matmul(
 
 def multiply_no_nan(tensor: Any, factors: Any) -> Any:
     """Returns the product, which is 0 where a factor is 0, even for NaN."""
-    return torch.nan_to_num(tensor * factors, nan=0.0)
+    return (tensor * factors).nan_to_num_(nan=0.0)
 
 
-def zero_diagonal(table: Any) -> Any:
-    """Returns square matrices with zeros on their diagonals, in place."""
-    table.diagonal(dim1=-2, dim2=-1).zero_()
+def multiply_and_cut(tensor: Any, factors: Any, largest: float) -> Any:
+    """Returns the product, cut at `largest` on both sides of 0."""
+    return (tensor * factors).clamp_(-largest, largest)
+
+
+def set_diagonal(table: Any, values: Any) -> Any:
+    """Returns square matrices with these values on their diagonals.
+
+    Overwrites the table.
+    """
+    diagonal = table.diagonal(dim1=-2, dim2=-1)
+    if isinstance(values, torch.Tensor):
+        diagonal.copy_(values)
+    else:
+        diagonal.fill_(values)
     return table
 
 

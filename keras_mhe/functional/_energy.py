@@ -192,12 +192,15 @@ def energy_of_potential(
             total, gradient, count = sum_over_pairs_of_anchors(
                 directions, potential, half_space, groups, tile, anchors
             )
-        tangent = directions.tangent(gradient)
         by_norm = directions.inverse_norms / count
 
         def pull_back(upstream: Tensor) -> Tensor:
-            by_neuron = tangent * (upstream * by_norm)
-            return _numerics.cast_gradient(by_neuron, stored_dtype)
+            by_neuron = _backend.multiply_and_cut(
+                gradient,
+                upstream * by_norm,
+                _numerics.largest_gradient(stored_dtype),
+            )
+            return ops.cast(by_neuron, stored_dtype)
 
         return total / count, pull_back
 

@@ -104,11 +104,12 @@ class Directions:
             have_fixed_length=epsilon == 0.0,
         )
 
-    def tangent(self, gradient: Tensor) -> Tensor:
-        """Projects a gradient by `vectors` on what a change of `w` can reach.
 
-        `d u / d w = (I - u u^T) / sqrt(|w|**2 + epsilon)`; this multiplies
-        with the numerator, and `inverse_norms` are left to do.
-        """
-        along = ops.sum(gradient * self.vectors, axis=0)
-        return gradient - along * self.vectors
+def tangent(vectors: Tensor, gradient: Tensor) -> Tensor:
+    """Projects a gradient by `Directions.vectors` on what `w` can change.
+
+    `d u / d w = (I - u u^T) / sqrt(|w|**2 + epsilon)`; this multiplies with
+    the numerator, and `Directions.inverse_norms` are left to do.
+    """
+    along = ops.sum(gradient * vectors, axis=-2, keepdims=True)
+    return gradient - along * vectors

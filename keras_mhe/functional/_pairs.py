@@ -11,7 +11,7 @@ from keras import ops
 
 from keras_mhe import _backend
 from keras_mhe._typing import Tensor
-from keras_mhe.functional._neurons import Directions
+from keras_mhe.functional._neurons import Directions, tangent
 from keras_mhe.functional._potentials import Potential
 from keras_mhe.functional._shards import (
     sharded_table_of_all_pairs,
@@ -40,8 +40,8 @@ def sum_over_pairs(
         tile: Edge of a tile of the table of pairs, or `None` for no tiles.
 
     Returns:
-        Sum over ordered pairs, its gradient by `directions.vectors` (shape
-        `(dim, N)`), and the number of pairs, at least 1.
+        Sum over unordered pairs, the `tangent` of its gradient by
+        `directions.vectors` (shape `(dim, N)`), and the number of pairs.
     """
     vectors = directions.vectors
     dim, num_neurons = ops.shape(vectors)
@@ -61,16 +61,15 @@ def sum_over_pairs(
         )
     else:
         total, gradient = table_of_all_pairs(vectors, pair_energy, tile)
-    # A column meets the others from both sides of the table.
-    gradient = 2.0 * gradient
+    # Of the four pairs that two columns make in half space, and of the pair of
+    # a column with its own opposite, half is counted.
     if half_space:
-        own, own_slopes = _own_opposites(
-            directions.squared_norms, size, potential
-        )
-        total = total + ops.sum(own)
+        own, own_slopes = _own_opposites(directions, size, potential)
+        total = total + 0.5 * ops.sum(own)
         if not directions.have_fixed_length:
-            gradient = gradient + own_slopes * vectors
-    return total, gradient, _num_pairs(num_neurons, size, half_space, total)
+            gradient = gradient + 0.5 * own_slopes * vectors
+    count = _num_pairs(num_neurons, size, half_space, total)
+    return total, gradient, 0.5 * count
 
 
 def sum_over_pairs_of_anchors(
@@ -92,8 +91,8 @@ def sum_over_pairs_of_anchors(
         anchors: Int32 tensor of shape `(m,)`, column indices in `[0, N)`.
 
     Returns:
-        Sum, its gradient by `directions.vectors` (shape `(dim, N)`), and the
-        number of pairs, at least 1.
+        Sum, the `tangent` of its gradient by `directions.vectors` (shape
+        `(dim, N)`), and the number of pairs.
     """
     vectors = directions.vectors
     num_neurons = ops.shape(vectors)[1]
@@ -112,10 +111,9 @@ def sum_over_pairs_of_anchors(
             rows, anchors, vectors, size, pair_energy, tile
         )
         gradient = _backend.add_to_columns(gradient, anchors, by_row)
+    gradient = tangent(vectors, gradient)
     if half_space:
-        own, own_slopes = _own_opposites(
-            directions.squared_norms, size, potential
-        )
+        own, own_slopes = _own_opposites(directions, size, potential)
         # Each as often as the column is an anchor.
         total = total + ops.sum(ops.take(own, anchors, axis=0))
         if not directions.have_fixed_length:
@@ -138,7 +136,7 @@ def _pair_energy(
 
 
 def _own_opposites(
-    squared_norms: Tensor, size: Tensor, potential: Potential
+    directions: Directions, size: Tensor, potential: Potential
 ) -> tuple[Tensor, Tensor]:
     """Energy of each column with its own opposite, `c = -|u|**2`.
 
@@ -146,9 +144,12 @@ def _own_opposites(
     an int, or a scalar tensor where the shape is not known.
 
     Returns:
-        Values, and the factors by which the columns are their gradients.
+        Values, and the factors by which the columns are the tangents of
+        their gradients, `-2 f'(c) u`.
     """
+    squared_norms = directions.squared_norms
     values, slopes = potential.value_and_slope(-squared_norms)
+    slopes = slopes * (1.0 - squared_norms)
     if isinstance(size, int):
         has_pairs = float(size > 1)
     else:

@@ -12,6 +12,7 @@ from keras import ops
 
 from keras_mhe import _backend
 from keras_mhe._typing import Tensor
+from keras_mhe.functional._neurons import tangent
 from keras_mhe.functional._tiles import (
     PairEnergy,
     at,
@@ -35,7 +36,7 @@ def sharded_table_of_all_pairs(
         tile: Columns in a block.
 
     Returns:
-        Sum over the table without its diagonal, and half its gradient.
+        Sum over unordered pairs, and the `tangent` of its gradient.
     """
 
     def on_device(own: Tensor) -> tuple[Tensor, Tensor]:
@@ -82,9 +83,9 @@ def sharded_table_of_all_pairs(
             show,
             (zero, _backend.new_sums(blocks)),
         )
-        return shards.sum(total), from_blocks(
-            _backend.stack(gradients), ops.shape(own)[1]
-        )
+        gradient = from_blocks(_backend.stack(gradients), ops.shape(own)[1])
+        # All ordered pairs were met, half of them on other devices.
+        return 0.5 * shards.sum(total), tangent(own, gradient)
 
     total, gradient = shards.map(on_device, vectors)
     return total, gradient

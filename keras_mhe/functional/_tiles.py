@@ -13,6 +13,7 @@ from keras import ops
 
 from keras_mhe import _backend
 from keras_mhe._typing import Tensor
+from keras_mhe.functional._neurons import tangent
 
 #: Maps cosines to the values of the pairs' energy and to its slopes.
 PairEnergy = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -82,11 +83,10 @@ def table_of_all_pairs(
         tile: Columns in a block, or `None` for all at once.
 
     Returns:
-        Sum over the table without its diagonal, and half its gradient by
-        `vectors`: what the columns get from one side of the table.
+        Sum over unordered pairs, and the `tangent` of its gradient.
     """
     if tile is None:
-        return _within_block(vectors, None, pair_energy)
+        return _whole_table(vectors, pair_energy)
     blocks, is_column = to_blocks(vectors, tile)
     num_blocks = ops.shape(blocks)[0]
 
@@ -101,12 +101,10 @@ def table_of_all_pairs(
             row_total, by_first, gradients = carry
             second = blocks[column]
             values, slopes = pair_energy(cosines_of(first, second))
-            both_sides = 2.0 * table_sum(
-                values, is_first, at(is_column, column)
-            )
+            more = table_sum(values, is_first, at(is_column, column))
             by_second = _backend.matmul(first, slopes)
             return (
-                row_total + both_sides,
+                row_total + more,
                 by_first
                 + _backend.matmul(second, slopes, transpose_second=True),
                 _backend.add_at(gradients, column, by_second),
@@ -121,7 +119,8 @@ def table_of_all_pairs(
     total, gradients = ops.fori_loop(
         0, num_blocks, block_row, (zero, _backend.new_sums(blocks))
     )
-    return total, from_blocks(_backend.stack(gradients), ops.shape(vectors)[-1])
+    gradient = from_blocks(_backend.stack(gradients), ops.shape(vectors)[-1])
+    return total, tangent(vectors, gradient)
 
 
 def table_of_anchors(
@@ -198,20 +197,36 @@ def table_of_anchors(
     return total, by_row, from_blocks(_backend.stack(gradients), size)
 
 
+def _whole_table(
+    vectors: Tensor, pair_energy: PairEnergy
+) -> tuple[Tensor, Tensor]:
+    """All columns at once; their tangent costs no pass over them."""
+    cosines, values, slopes = _square_table(vectors, pair_energy)
+    # The gradient along each column itself, which the diagonal takes away.
+    along = ops.sum(cosines * slopes, axis=-1)
+    slopes = _backend.set_diagonal(slopes, -along)
+    return 0.5 * ops.sum(values), _backend.matmul(vectors, slopes)
+
+
 def _within_block(
     block: Tensor, is_column: Tensor | None, pair_energy: PairEnergy
 ) -> tuple[Tensor, Tensor]:
-    """A block against itself, without the diagonal."""
+    """A block against itself: sum over unordered pairs, and gradient."""
+    _, values, slopes = _square_table(block, pair_energy)
+    slopes = _backend.set_diagonal(slopes, 0.0)
+    total = 0.5 * table_sum(values, is_column, is_column)
+    # The table of slopes is symmetric.
+    return total, _backend.matmul(block, slopes)
+
+
+def _square_table(
+    block: Tensor, pair_energy: PairEnergy
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Cosines and values with a diagonal of zeros, and slopes."""
     # The diagonal is made harmless before the potential.
-    cosines = _backend.zero_diagonal(cosines_of(block, block))
+    cosines = _backend.set_diagonal(cosines_of(block, block), 0.0)
     values, slopes = pair_energy(cosines)
-    values = _backend.zero_diagonal(values)
-    slopes = _backend.zero_diagonal(slopes)
-    return (
-        table_sum(values, is_column, is_column),
-        # The table of slopes is symmetric.
-        _backend.matmul(block, slopes),
-    )
+    return cosines, _backend.set_diagonal(values, 0.0), slopes
 
 
 def cosines_of(first: Tensor, second: Tensor) -> Tensor:
