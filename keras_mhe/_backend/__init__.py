@@ -38,6 +38,10 @@ arctan2: Callable[[Tensor, Tensor], Tensor] = _module.arctan2
 #: float32.
 at_least: Callable[[Tensor, float], Tensor] = _module.at_least
 
+#: The largest absolute value in each column of a matrix, by which
+#: `torch.compile` does not stop as by `keras.ops.max`.
+largest_magnitudes: Callable[[Tensor], Tensor] = _module.largest_magnitudes
+
 #: `keras.ops.matmul`, which has no flags for transposed factors, on PyTorch
 #: answers float64 with float32, and on JAX rounds on accelerators.
 matmul: Callable[..., Tensor] = _module.matmul

@@ -29,6 +29,11 @@ def at_least(tensor: Any, bound: float) -> Any:
     return jnp.maximum(tensor, bound)
 
 
+def largest_magnitudes(matrix: Any) -> Any:
+    """Returns the largest absolute value in each column."""
+    return jnp.max(jnp.abs(matrix), axis=0)
+
+
 def matmul(
     first: Any,
     second: Any,

@@ -24,6 +24,11 @@ def at_least(tensor: Any, bound: float) -> Any:
     return tf.maximum(tensor, bound)
 
 
+def largest_magnitudes(matrix: Any) -> Any:
+    """Returns the largest absolute value in each column."""
+    return tf.reduce_max(tf.abs(matrix), axis=0)
+
+
 def matmul(
     first: Any,
     second: Any,

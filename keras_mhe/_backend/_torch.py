@@ -29,6 +29,11 @@ def at_least(tensor: Any, bound: float) -> Any:
     return torch.clamp(tensor, min=bound)
 
 
+def largest_magnitudes(matrix: Any) -> Any:
+    """Returns the largest absolute value in each column."""
+    return torch.amax(torch.abs(matrix), dim=0)
+
+
 def matmul(
     first: Any,
     second: Any,

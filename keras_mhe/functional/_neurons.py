@@ -34,8 +34,9 @@ def neuron_columns(
     vector_axes = [
         axis for axis in range(len(shape)) if axis not in neuron_axes
     ]
-    num_neurons = math.prod(shape[axis] for axis in neuron_axes)
-    dim = math.prod(shape[axis] for axis in vector_axes)
+    # Lists, because torch.compile does not follow a generator into `prod`.
+    num_neurons = math.prod([shape[axis] for axis in neuron_axes])
+    dim = math.prod([shape[axis] for axis in vector_axes])
     if isinstance(dim, int) and dim == 0:
         raise ValueError(
             "`weights` must hold vectors of at least one entry. "
@@ -79,7 +80,7 @@ class Directions:
         tiny = _numerics.smallest_normal(dtype)
         # Through its root: epsilon itself may be below the dtype's range.
         root = max(math.sqrt(epsilon), tiny) if epsilon > 0.0 else 0.0
-        largest = ops.max(abs(columns), axis=0)
+        largest = _backend.largest_magnitudes(columns)
         inverse_scale = 1.0 / _backend.at_least(largest, max(root, tiny))
         scaled = columns * inverse_scale
         # NaN if an entry is NaN or infinite, which `largest` may not show.
