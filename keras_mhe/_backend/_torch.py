@@ -61,10 +61,16 @@ def multiply_and_cut(tensor: Any, factors: Any, largest: float) -> Any:
 def set_diagonal(table: Any, values: Any) -> Any:
     """Returns square matrices with these values on their diagonals.
 
-    Overwrites the table.
+    Overwrites the table, unless the compiler can fuse a choice.
     """
+    is_tensor = isinstance(values, torch.Tensor)
+    if torch.compiler.is_compiling():
+        size = table.shape[-1]
+        is_diagonal = torch.eye(size, dtype=torch.bool, device=table.device)
+        values = values.unsqueeze(-1) if is_tensor else values
+        return torch.where(is_diagonal, values, table)
     diagonal = table.diagonal(dim1=-2, dim2=-1)
-    if isinstance(values, torch.Tensor):
+    if is_tensor:
         diagonal.copy_(values)
     else:
         diagonal.fill_(values)
