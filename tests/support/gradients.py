@@ -1,6 +1,6 @@
 """Values and gradients on the active backend, eager and compiled.
 
-With `buffers.py` and the `gpu_` files the only tests to import a framework.
+Frameworks are imported here and in few other files of this folder.
 """
 
 from dataclasses import dataclass
