@@ -115,7 +115,7 @@ def test_a_prime_number_of_neurons(form, mode):
 )
 def test_every_remainder(num_neurons, block_size):
     assert_tiles_change_nothing(
-        random_weights(3, num_neurons), block_size, half_space=True
+        random_weights(16, num_neurons), block_size, half_space=True
     )
 
 
