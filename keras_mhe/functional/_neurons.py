@@ -44,6 +44,8 @@ def neuron_columns(
             f"neuron_axis={neuron_axis}."
         )
     order = [*vector_axes, *neuron_axes]
+    if order == [0, 1]:
+        return weights
     if order != list(range(len(shape))):
         weights = ops.transpose(weights, order)
     return ops.reshape(weights, (dim, num_neurons))
@@ -95,13 +97,11 @@ class Directions:
             scaled_root = root * inverse_scale
             total = squared + scaled_root * scaled_root
             lengths = ops.where(is_valid, squared / total, 0.0)
-        inverse = 1.0 / ops.sqrt(total)
+        inverse = 1.0 / ops.sqrt(ops.where(is_valid, total, math.inf))
         return cls(
-            vectors=_backend.multiply_no_nan(
-                scaled, ops.where(is_valid, inverse, 0.0)
-            ),
+            vectors=_backend.multiply_no_nan(scaled, inverse),
             squared_norms=lengths,
-            inverse_norms=ops.where(is_valid, inverse * inverse_scale, 0.0),
+            inverse_norms=_backend.multiply_no_nan(inverse_scale, inverse),
             have_fixed_length=epsilon == 0.0,
         )
 

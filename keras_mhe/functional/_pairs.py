@@ -66,7 +66,7 @@ def sum_over_pairs(
     if half_space:
         own, own_slopes = _own_opposites(directions, size, potential)
         total = total + 0.5 * ops.sum(own)
-        if not directions.have_fixed_length:
+        if own_slopes is not None:
             gradient = gradient + 0.5 * own_slopes * vectors
     count = _num_pairs(num_neurons, size, half_space, total)
     return total, gradient, 0.5 * count
@@ -116,7 +116,7 @@ def sum_over_pairs_of_anchors(
         own, own_slopes = _own_opposites(directions, size, potential)
         # Each as often as the column is an anchor.
         total = total + ops.sum(ops.take(own, anchors, axis=0))
-        if not directions.have_fixed_length:
+        if own_slopes is not None:
             own_slopes = ops.take(own_slopes, anchors, axis=0)
             gradient = _backend.add_to_columns(
                 gradient,
@@ -137,7 +137,7 @@ def _pair_energy(
 
 def _own_opposites(
     directions: Directions, size: Tensor, potential: Potential
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor | None]:
     """Energy of each column with its own opposite, `c = -|u|**2`.
 
     A column that is alone in its block has no pair by convention. `size` is
@@ -145,16 +145,20 @@ def _own_opposites(
 
     Returns:
         Values, and the factors by which the columns are the tangents of
-        their gradients, `-2 f'(c) u`.
+        their gradients, `-2 f'(c) u`, or `None` if those are zero.
     """
     squared_norms = directions.squared_norms
-    values, slopes = potential.value_and_slope(-squared_norms)
-    slopes = slopes * (1.0 - squared_norms)
     if isinstance(size, int):
         has_pairs = float(size > 1)
     else:
-        has_pairs = ops.cast(size > 1, values.dtype)
-    return has_pairs * values, (-2.0 * has_pairs) * slopes
+        has_pairs = ops.cast(size > 1, squared_norms.dtype)
+    if directions.have_fixed_length:
+        opposite = has_pairs * potential.value(-1.0) * squared_norms
+        orthogonal = has_pairs * potential.value(0.0) * (1.0 - squared_norms)
+        return opposite + orthogonal, None
+    values, slopes = potential.value_and_slope(-squared_norms)
+    slopes = (-2.0 * has_pairs) * slopes * (1.0 - squared_norms)
+    return has_pairs * values, slopes
 
 
 def _num_pairs(
