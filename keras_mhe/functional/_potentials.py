@@ -9,7 +9,6 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from keras import ops
 
 from keras_mhe import _backend, _numerics, _validation
@@ -57,7 +56,7 @@ class Potential:
 
     def value(self, cosine: float) -> float:
         """Returns `f(cosine)` for one number in [-1, 1], in float64."""
-        return float(self.value_and_slope(np.float64(cosine), xp=np)[0])
+        return float(self.value_and_slope(float(cosine), xp=_Floats)[0])
 
     def value_and_slope(
         self, cosine: Tensor, xp: Any = ops
@@ -66,9 +65,12 @@ class Potential:
 
         Args:
             cosine: Float32 or float64 tensor in [-1, 1] up to rounding.
-            xp: Namespace of the array functions, `keras.ops` or `numpy`.
+            xp: Namespace of the functions, `keras.ops` or `_Floats`.
         """
-        floor = _numerics.resolution(_numerics.computation_dtype(cosine))
+        dtype = "float64"
+        if xp is not _Floats:
+            dtype = _numerics.computation_dtype(cosine)
+        floor = _numerics.resolution(dtype)
         if self.distance == "angular":
             angle, sine, is_resolved = _angle_and_sine(cosine, floor, xp)
             value, by_angle = self._of_angle(angle, floor, xp)
@@ -163,7 +165,7 @@ def _angle_and_sine(
 
     The angle is that of `arccos`, with all digits near both ends.
     """
-    arctan2 = np.arctan2 if xp is np else _backend.arctan2
+    arctan2 = math.atan2 if xp is _Floats else _backend.arctan2
     sine_of_half = xp.sqrt(_at_least(1.0 - cosine, 0.0, xp))
     cosine_of_half = xp.sqrt(_at_least(1.0 + cosine, 0.0, xp))
     angle = 2.0 * arctan2(sine_of_half, cosine_of_half)
@@ -173,7 +175,22 @@ def _angle_and_sine(
 
 
 def _at_least(tensor: Tensor, bound: float, xp: Any) -> Tensor:
-    return (np.maximum if xp is np else _backend.at_least)(tensor, bound)
+    return (max if xp is _Floats else _backend.at_least)(tensor, bound)
+
+
+class _Floats:
+    """What `keras.ops` has for tensors, for a Python number.
+
+    Not NumPy, by which `torch.compile` stops.
+    """
+
+    log = staticmethod(math.log)
+    sqrt = staticmethod(math.sqrt)
+
+    @staticmethod
+    def where(condition: bool, value: float, other: float) -> float:
+        """Returns one of two numbers."""
+        return value if condition else other
 
 
 def _inverse_power(base: Tensor, exponent: float, xp: Any) -> Tensor:
