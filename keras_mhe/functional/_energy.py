@@ -72,7 +72,7 @@ def hyperspherical_energy(
         block_size: `"auto"` or int >= 1, the edge of the square tiles in
             which the table of pairs is computed, one alive at a time; with
             anchors the columns of a tile. It never changes the result beyond
-            rounding. `"auto"` takes the whole table at once up to 1,024
+            rounding. `"auto"` takes the whole table at once up to 768
             neurons and tiles of 512 beyond (8,192 and 4,096 on accelerators,
             by their memory and not measured). Where the number of neurons is
             not known while tracing, the whole table is taken. Defaults to

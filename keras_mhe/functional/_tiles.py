@@ -23,7 +23,7 @@ _CPU_TILE = 512
 
 #: A table of up to this many columns is one tile on a CPU. Both numbers are
 #: measured, see the page on speed.
-_CPU_DENSE = 1024
+_CPU_DENSE = 768
 
 #: The same on accelerators, where a tile must keep thousands of cores busy.
 #: Chosen by the memory of a tile, 64 MiB; not measured.

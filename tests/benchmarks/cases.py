@@ -78,7 +78,7 @@ def full_plan() -> Plan:
         ],
         rounds=5,
         least_seconds=0.05,
-        step={"image": 32, "width": 1.0, "batch": 128},
+        step={"image": 32, "width": 1.0, "batch": 128, "rounds": 15},
         square=2048,
     )
 
@@ -95,7 +95,7 @@ def quick_plan() -> Plan:
         blocks=[{"dim": 8, "num_neurons": 64, "tiles": [32]}],
         rounds=2,
         least_seconds=0.0,
-        step={"image": 8, "width": 1 / 16, "batch": 4},
+        step={"image": 8, "width": 1 / 16, "batch": 4, "rounds": 2},
         square=64,
         is_quick=True,
     )

@@ -127,7 +127,7 @@ def step(plan: Plan) -> Iterator[dict[str, Any]]:
             run()
     times: dict[str, list[float]] = {"regularizer": []}
     times |= {name: [] for name in steps}
-    for index in range(plan.rounds):
+    for index in range(plan.step["rounds"]):
         # Who comes first changes from round to round.
         for name in sorted(steps, reverse=bool(index % 2)):
             times[name].append(_seconds(steps[name]))
