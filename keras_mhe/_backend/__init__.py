@@ -47,7 +47,8 @@ largest_magnitudes: Callable[[Tensor], Tensor] = _module.largest_magnitudes
 matmul: Callable[..., Tensor] = _module.matmul
 
 #: The product of a tensor with factors along its last axis. It is 0 where a
-#: factor is 0, even if the tensor has NaN or infinity there.
+#: factor is 0, even if the tensor has NaN or infinity there. May overwrite the
+#: tensor.
 multiply_no_nan: Callable[[Tensor, Tensor], Tensor] = _module.multiply_no_nan
 
 #: The product of a tensor with factors, cut at a number on both sides of 0.

@@ -49,8 +49,11 @@ def matmul(
 
 
 def multiply_no_nan(tensor: Any, factors: Any) -> Any:
-    """Returns the product, which is 0 where a factor is 0, even for NaN."""
-    return (tensor * factors).nan_to_num_(nan=0.0)
+    """Returns the product, which is 0 where a factor is 0, even for NaN.
+
+    Overwrites the tensor.
+    """
+    return tensor.mul_(factors).nan_to_num_(nan=0.0)
 
 
 def multiply_and_cut(tensor: Any, factors: Any, largest: float) -> Any:

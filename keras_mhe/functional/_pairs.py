@@ -48,10 +48,21 @@ def sum_over_pairs(
     size = num_neurons // groups
     pair_energy = _pair_energy(potential, half_space)
     shards = _backend.device_shards(num_neurons) if tile else None
+    own_total, own_slopes = 0.0, None
+    if half_space:
+        # Of the four pairs that two columns make, and of the pair of a column
+        # with its own opposite, half is counted.
+        own, own_slopes = _own_opposites(directions, size, potential)
+        own_total = 0.5 * ops.sum(own)
+        own_slopes = None if own_slopes is None else 0.5 * own_slopes
     if groups > 1:
         stack = ops.reshape(vectors, (dim, groups, size))
         stack = ops.transpose(stack, (1, 0, 2))
-        total, gradient = table_of_all_pairs(stack, pair_energy, tile)
+        if own_slopes is not None:
+            own_slopes = ops.reshape(own_slopes, (groups, size))
+        total, gradient = table_of_all_pairs(
+            stack, pair_energy, tile, own_slopes
+        )
         gradient = ops.transpose(gradient, (1, 0, 2))
         gradient = ops.reshape(gradient, (dim, num_neurons))
     elif shards is not None:
@@ -59,17 +70,14 @@ def sum_over_pairs(
         total, gradient = sharded_table_of_all_pairs(
             shards, vectors, pair_energy, tile
         )
-    else:
-        total, gradient = table_of_all_pairs(vectors, pair_energy, tile)
-    # Of the four pairs that two columns make in half space, and of the pair of
-    # a column with its own opposite, half is counted.
-    if half_space:
-        own, own_slopes = _own_opposites(directions, size, potential)
-        total = total + 0.5 * ops.sum(own)
         if own_slopes is not None:
-            gradient = gradient + 0.5 * own_slopes * vectors
+            gradient = gradient + own_slopes * vectors
+    else:
+        total, gradient = table_of_all_pairs(
+            vectors, pair_energy, tile, own_slopes
+        )
     count = _num_pairs(num_neurons, size, half_space, total)
-    return total, gradient, 0.5 * count
+    return total + own_total, gradient, 0.5 * count
 
 
 def sum_over_pairs_of_anchors(

@@ -72,7 +72,10 @@ def choose_tile(
 
 
 def table_of_all_pairs(
-    vectors: Tensor, pair_energy: PairEnergy, tile: int | None
+    vectors: Tensor,
+    pair_energy: PairEnergy,
+    tile: int | None,
+    own_slopes: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Every column against every other one.
 
@@ -81,12 +84,14 @@ def table_of_all_pairs(
             per group.
         pair_energy: The energy of a pair.
         tile: Columns in a block, or `None` for all at once.
+        own_slopes: Multiples of each column to add to its gradient, shape
+            `(size,)` or `(groups, size)`.
 
     Returns:
         Sum over unordered pairs, and the `tangent` of its gradient.
     """
     if tile is None:
-        return _whole_table(vectors, pair_energy)
+        return _whole_table(vectors, pair_energy, own_slopes)
     blocks, is_column = to_blocks(vectors, tile)
     num_blocks = ops.shape(blocks)[0]
 
@@ -120,7 +125,10 @@ def table_of_all_pairs(
         0, num_blocks, block_row, (zero, _backend.new_sums(blocks))
     )
     gradient = from_blocks(_backend.stack(gradients), ops.shape(vectors)[-1])
-    return total, tangent(vectors, gradient)
+    gradient = tangent(vectors, gradient)
+    if own_slopes is not None:
+        gradient = gradient + own_slopes[..., None, :] * vectors
+    return total, gradient
 
 
 def table_of_anchors(
@@ -198,13 +206,15 @@ def table_of_anchors(
 
 
 def _whole_table(
-    vectors: Tensor, pair_energy: PairEnergy
+    vectors: Tensor, pair_energy: PairEnergy, own_slopes: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """All columns at once; their tangent costs no pass over them."""
+    """All columns at once; what concerns one column is on the diagonal."""
     cosines, values, slopes = _square_table(vectors, pair_energy)
-    # The gradient along each column itself, which the diagonal takes away.
-    along = ops.sum(cosines * slopes, axis=-1)
-    slopes = _backend.set_diagonal(slopes, -along)
+    # Takes away what each gradient has along its column.
+    diagonal = -ops.sum(cosines * slopes, axis=-1)
+    if own_slopes is not None:
+        diagonal = diagonal + own_slopes
+    slopes = _backend.set_diagonal(slopes, diagonal)
     return 0.5 * ops.sum(values), _backend.matmul(vectors, slopes)
 
 
