@@ -28,6 +28,10 @@ _module = importlib.import_module(
 #: The values of an index tensor as a NumPy array, or `None` while tracing.
 known_values: Callable[[Tensor], Tensor] = _module.known_values
 
+#: The value of a tensor that may be the backend's own variable, which
+#: `keras.ops.convert_to_tensor` leaves as it is on TensorFlow.
+value_of: Callable[[Tensor], Tensor] = _module.value_of
+
 #: Whether computations with the tensor run on a CPU.
 runs_on_cpu: Callable[[Tensor], bool] = _module.runs_on_cpu
 
@@ -88,7 +92,8 @@ def with_gradient(
     """Evaluates a scalar function of one tensor with its own gradient.
 
     Hides that `keras.ops.custom_gradient` hands the upstream gradient over
-    as the only argument on TensorFlow and JAX, as a keyword on PyTorch.
+    as the only argument on TensorFlow and JAX, as a keyword on PyTorch, and
+    that on TensorFlow the function must not read a variable.
 
     Args:
         forward: Maps `tensor` to the pair of the scalar value and a function
@@ -110,4 +115,4 @@ def with_gradient(
 
         return value, backward
 
-    return evaluate(tensor)
+    return evaluate(value_of(tensor))

@@ -14,6 +14,11 @@ def known_values(indices: Any) -> np.ndarray | None:
     return np.asarray(indices)
 
 
+def value_of(tensor: Any) -> Any:
+    """Returns the value of a tensor or a `tf.Variable`."""
+    return tf.convert_to_tensor(tensor)
+
+
 def arctan2(sine: Any, cosine: Any) -> Any:
     """Returns the angle of each point, in the dtype of its coordinates."""
     return tf.atan2(sine, cosine)

@@ -19,6 +19,11 @@ def known_values(indices: Any) -> np.ndarray | None:
     return values
 
 
+def value_of(tensor: Any) -> Any:
+    """Returns the tensor; Keras hands over no other kind of variable."""
+    return tensor
+
+
 def arctan2(sine: Any, cosine: Any) -> Any:
     """Returns the angle of each point, in the dtype of its coordinates."""
     return torch.atan2(sine, cosine)
