@@ -35,8 +35,9 @@ def at_least(tensor: Any, bound: float) -> Any:
 
 
 def largest_magnitudes(matrix: Any) -> Any:
-    """Returns the largest absolute value in each column."""
-    return torch.amax(torch.abs(matrix), dim=0)
+    """Returns the largest absolute value in each column, without a copy."""
+    largest, smallest = torch.amax(matrix, dim=0), torch.amin(matrix, dim=0)
+    return torch.maximum(largest, -smallest)
 
 
 def matmul(
