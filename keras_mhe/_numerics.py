@@ -10,7 +10,7 @@ from keras_mhe._typing import Tensor
 LARGEST_POTENTIAL = 1e15
 
 #: Gradients are cut here, far above anything a training run can use. Reached
-#: only by neurons whose norm is below 1e-28.
+#: only by neurons of tiny norm.
 LARGEST_GRADIENT = 1e30
 
 

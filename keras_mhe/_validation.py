@@ -109,7 +109,15 @@ def axes_of_rank(
             f"rank {rank}. Received: neuron_axis={neuron_axis}, "
             f"weights.shape={tuple(shape)}."
         )
-    positions = tuple(axis % rank for axis in named)
+    # Not by `%`, of which torch.compile may make a symbol.
+    positions = tuple(
+        [
+            position
+            for axis in named
+            for position in range(rank)
+            if axis in (position, position - rank)
+        ]
+    )
     if len(set(positions)) < len(positions) or len(positions) == rank:
         raise ValueError(
             "`neuron_axis` must name each axis once and leave at least one "
@@ -135,13 +143,17 @@ def groups_divide(groups: int, num_neurons: Any) -> None:
         )
 
 
-def indices_in_range(name: str, indices: Any, size: Any) -> None:
-    """Raises unless the known `indices` are a vector of ints in [0, size)."""
-    if indices.ndim != 1 or indices.dtype.kind not in "iu" or not indices.size:
+def indices_are_integers(name: str, shape: Sequence[Any], dtype: str) -> None:
+    """Raises unless indices have a shape `(m,)`, `m >= 1`, and are ints."""
+    if len(shape) != 1 or shape[0] == 0 or "int" not in dtype:
         raise ValueError(
             f"`{name}` must be a non-empty vector of integers, shape (m,). "
-            f"Received: shape={indices.shape}, dtype={indices.dtype}."
+            f"Received: shape={tuple(shape)}, dtype={dtype}."
         )
+
+
+def indices_in_range(name: str, indices: Any, size: Any) -> None:
+    """Raises unless the known `indices` are in [0, size), if that is known."""
     if not isinstance(size, int):
         return
     wrong = indices[(indices < 0) | (indices >= size)]

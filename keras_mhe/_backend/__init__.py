@@ -26,7 +26,7 @@ _module = importlib.import_module(
 )
 
 #: The values of an index tensor as a NumPy array, or `None` while tracing.
-known_values: Callable[[Tensor], Tensor] = _module.known_values
+known_values: Callable[[Tensor], Tensor | None] = _module.known_values
 
 #: The value of a tensor that may be the backend's own variable, which
 #: `keras.ops.convert_to_tensor` leaves as it is on TensorFlow.
@@ -77,9 +77,9 @@ add_to_columns: Callable[[Tensor, Tensor, Tensor], Tensor] = (
     _module.add_to_columns
 )
 
-#: How Keras spreads this many columns over devices, or `None`: an object with
-#: `count`, `map`, `index` and `sum`, see `_jax.DeviceShards`.
-device_shards: Callable[[int], Any] = _module.device_shards
+#: How Keras spreads the columns of a matrix over devices, or `None`: an object
+#: with `count`, `map`, `index` and `sum`, see `_jax.DeviceShards`.
+device_shards: Callable[[Tensor], Any] = _module.device_shards
 
 #: Calls a function that has long loops.
 without_unrolling: Callable[..., Tensor] = _module.without_unrolling

@@ -143,18 +143,24 @@ class DeviceShards:
         return jax.lax.psum(tensor, self.axes)
 
 
-def device_shards(num_columns: int) -> DeviceShards | None:
-    """Returns how Keras' `ModelParallel` spreads columns, if it does."""
+def device_shards(columns: Any) -> DeviceShards | None:
+    """Returns how Keras' `ModelParallel` spreads columns, if it does.
+
+    An array that is on other devices than those of the mesh stays there.
+    """
     distribution = keras.distribution.distribution()
     if not isinstance(distribution, keras.distribution.ModelParallel):
         return None
     mesh = distribution.device_mesh.backend_mesh
+    is_traced = isinstance(columns, jax.core.Tracer)
+    if not is_traced and columns.devices() != set(mesh.devices.flat):
+        return None
     axes = tuple(
         name
         for name in mesh.axis_names
         if name != distribution.batch_dim_name and mesh.shape[name] > 1
     )
     count = prod(mesh.shape[name] for name in axes)
-    if count == 1 or num_columns % count:
+    if count == 1 or columns.shape[1] % count:
         return None
     return DeviceShards(mesh, axes, count)

@@ -101,7 +101,7 @@ def add_to_columns(matrix: Any, indices: Any, columns: Any) -> Any:
     return tf.transpose(rows)
 
 
-def device_shards(num_columns: int) -> None:
+def device_shards(columns: Any) -> None:
     """Returns `None`: Keras shards no variable on this backend."""
     return None
 

@@ -47,17 +47,26 @@ def matmul(
     transpose_first: bool = False,
     transpose_second: bool = False,
 ) -> Any:
-    """Returns the matrix product, in the dtype of its factors."""
-    return torch.matmul(
-        first.mT if transpose_first else first,
-        second.mT if transpose_second else second,
-    )
+    """Returns the matrix product, in the dtype of its factors.
+
+    Also under `torch.autocast`, which would round them.
+    """
+    first = first.mT if transpose_first else first
+    second = second.mT if transpose_second else second
+    device = first.device.type
+    if torch.amp.is_autocast_available(device) and (
+        torch.is_autocast_enabled(device)
+    ):
+        with torch.autocast(device, enabled=False):
+            return torch.matmul(first, second)
+    return torch.matmul(first, second)
 
 
 def multiply_no_nan(tensor: Any, factors: Any) -> Any:
     """Returns the product, which is 0 where a factor is 0, even for NaN.
 
-    Overwrites the tensor.
+    Overwrites the tensor. NaN becomes 0 wherever it is, and infinity finite;
+    the columns that have them get the factor 0.
     """
     return tensor.mul_(factors).nan_to_num_(nan=0.0)
 
@@ -107,7 +116,7 @@ def add_to_columns(matrix: Any, indices: Any, columns: Any) -> Any:
     return matrix.index_add_(1, indices, columns)
 
 
-def device_shards(num_columns: int) -> None:
+def device_shards(columns: Any) -> None:
     """Returns `None`: Keras shards no variable on this backend."""
     return None
 

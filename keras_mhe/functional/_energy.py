@@ -32,8 +32,8 @@ def hyperspherical_energy(
     r"""Mean energy of all pairs of neuron directions; low means well spread.
 
     Each neuron is scaled to unit length, `u_i = w_i / |w_i|`. With the
-    Euclidean distance `r = |u_i - u_j|` (0 to 2) or the angle
-    `t = arccos(u_i . u_j)` (0 to pi, radians), a pair adds
+    Euclidean distance `r = |u_i - u_j| = sqrt(2 - 2 u_i . u_j)` (0 to 2) or
+    the angle `t = arccos(u_i . u_j)` (0 to pi, radians), a pair adds
 
         f = r**-power    or    -log(r)    for power=0    (euclidean)
         f = t**-power    or    -log(t)    for power=0    (angular)
@@ -60,7 +60,8 @@ def hyperspherical_energy(
             pairs of all blocks. Defaults to `1`.
         epsilon: Real number >= 0. Added under the root of the norm,
             `u = w / sqrt(|w|**2 + epsilon)`; the published program has 1e-4.
-            With `epsilon > 0` the energy depends on the neurons' norms.
+            With `epsilon > 0` the energy depends on the neurons' norms, and
+            `r` is `sqrt(2 - 2 u_i . u_j)` of vectors shorter than 1.
             Defaults to `0.0`.
         anchors: `None`, or integer tensor or array of shape `(m,)` with
             indices of neurons: the mini-batch form, in which only the pairs
@@ -70,13 +71,13 @@ def hyperspherical_energy(
             they cannot be seen, they are moved to the nearest valid index.
             Defaults to `None`.
         block_size: `"auto"` or int >= 1, the edge of the square tiles in
-            which the table of pairs is computed, one alive at a time; with
-            anchors the columns of a tile. It never changes the result beyond
-            rounding. `"auto"` takes the whole table at once up to 768
-            neurons and tiles of 512 beyond (8,192 and 4,096 on accelerators,
-            by their memory and not measured). Where the number of neurons is
-            not known while tracing, the whole table is taken. Defaults to
-            `"auto"`.
+            which the table of pairs is computed, one alive at a time (with
+            groups, one of each group); with anchors the columns of a tile. It
+            never changes the result beyond rounding. `"auto"` takes tables of
+            up to `768**2` entries at once, that is 768 neurons, and tiles of
+            `512**2` entries beyond (8,192 and 4,096 on accelerators, by their
+            memory and not measured). Where the number of neurons is not known
+            while tracing, the whole table is taken. Defaults to `"auto"`.
 
     Returns:
         Scalar float32 tensor, no unit (float64 for float64 weights). float16
@@ -96,22 +97,25 @@ def hyperspherical_energy(
 
         - A neuron of zeros has no direction. It counts as orthogonal to every
           neuron (and in half space to its opposite), gets no gradient and
-          exerts none. The same holds for a neuron that contains NaN or
-          infinity.
+          exerts none; with `epsilon > 0`, where `u` is differentiable at
+          zero, it gets one. A neuron that contains NaN or infinity counts as
+          one of zeros and gets none.
         - Neurons nearer than `r = 1.4e-3` (float32; 6e-8 in float64) count
           as equal: they add the energy of that distance and no gradient. In
           half space this includes opposite neurons, and the whole pair of
           lines adds none; in the angular forms opposite neurons (within the
           same distance) add no gradient.
         - One neuron alone has no pair: its energy is 0, in half space too.
-        - Where a potential exceeds 1e15 (only for `power` above 5) it is
-          continued by its tangent. Gradients are cut at 1e30 (float16: 65000).
+        - Where a potential exceeds 1e15 (only for `power` above 5, in float64
+          above 2) it is continued by its tangent. Gradients are cut at 1e30
+          (float16: 65504).
 
         Cost: `3/4` of the time of two products of `N x dim` by `dim x N`
         matrices, and little more; memory for a few copies of `weights` and
         one tile. With anchors `O(m N dim)` time. On JAX, columns that
         `keras.distribution.ModelParallel` spreads over devices stay where
-        they are, if the table has tiles and the devices divide their number.
+        they are, if the table has tiles, the devices divide their number
+        and, without anchors, there are no groups.
         On PyTorch a table with tiles runs between two parts of a
         `torch.compile`d function, so not under `fullgraph=True`, and anchors
         given as a tensor on a GPU are read back to be checked; a list or an
@@ -211,11 +215,14 @@ def energy_of_potential(
 
 def _checked_anchors(anchors: Tensor, num_neurons: Tensor) -> Tensor:
     """Returns int32 anchors in range; raises for known ones out of range."""
-    if not ops.is_tensor(anchors):
+    is_tensor = ops.is_tensor(anchors)
+    if not is_tensor:
         anchors = np.asarray(anchors)
-        _validation.indices_in_range("anchors", anchors, num_neurons)
-        return ops.convert_to_tensor(anchors, dtype="int32")
-    known = _backend.known_values(anchors)
+    dtype = keras.backend.standardize_dtype(anchors.dtype)
+    _validation.indices_are_integers("anchors", anchors.shape, dtype)
+    known = _backend.known_values(anchors) if is_tensor else anchors
     if known is not None:
         _validation.indices_in_range("anchors", known, num_neurons)
+    if not is_tensor:
+        return ops.convert_to_tensor(anchors, dtype="int32")
     return ops.clip(ops.cast(anchors, "int32"), 0, num_neurons - 1)

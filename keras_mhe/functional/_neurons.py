@@ -56,9 +56,10 @@ class Directions:
     """Columns `u = w / sqrt(|w|**2 + epsilon)` and what a gradient needs.
 
     Norms are taken after dividing each column by its largest entry, so
-    columns of any norm that the dtype can hold have exact directions. A
-    column of zeros has no direction; neither has one with an entry that is
-    not finite. Both are stored as zeros, orthogonal to everything.
+    columns of any norm that the dtype can hold have exact directions (without
+    subnormal numbers, which count as zero on TensorFlow and JAX). A column of
+    zeros has no direction; neither has one with an entry that is not finite.
+    Both are stored as zeros, orthogonal to everything.
 
     Attributes:
         vectors: The columns, shape `(dim, num_neurons)`: unit length for
@@ -83,13 +84,16 @@ class Directions:
         # Through its root: epsilon itself may be below the dtype's range.
         root = max(math.sqrt(epsilon), tiny) if epsilon > 0.0 else 0.0
         largest = _backend.largest_magnitudes(columns)
-        inverse_scale = 1.0 / _backend.at_least(largest, max(root, tiny))
+        # Its inverse may be below the dtype's range too.
+        inverse_scale = _backend.at_least(
+            1.0 / _backend.at_least(largest, max(root, tiny)), tiny
+        )
         scaled = columns * inverse_scale
         # NaN if an entry is NaN or infinite, which `largest` may not show.
         squared = ops.sum(scaled * scaled, axis=0)
         if epsilon == 0.0:
             # At least 1 unless all entries are zero, subnormal or bad.
-            is_valid = squared > 0.5
+            is_valid = ops.logical_and(squared > 0.5, squared < math.inf)
             lengths = ops.cast(is_valid, dtype)
             total = squared
         else:

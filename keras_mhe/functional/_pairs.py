@@ -6,6 +6,7 @@ many. How their table is cut into tiles is the business of `_tiles`, and of
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from keras import ops
 
@@ -17,7 +18,11 @@ from keras_mhe.functional._shards import (
     sharded_table_of_all_pairs,
     sharded_table_of_anchors,
 )
-from keras_mhe.functional._tiles import table_of_all_pairs, table_of_anchors
+from keras_mhe.functional._tiles import (
+    choose_tile,
+    table_of_all_pairs,
+    table_of_anchors,
+)
 
 
 def sum_over_pairs(
@@ -47,7 +52,6 @@ def sum_over_pairs(
     dim, num_neurons = ops.shape(vectors)
     size = num_neurons // groups
     pair_energy = _pair_energy(potential, half_space)
-    shards = _backend.device_shards(num_neurons) if tile else None
     own_total, own_slopes = 0.0, None
     if half_space:
         # Of the four pairs that two columns make, and of the pair of a column
@@ -65,10 +69,9 @@ def sum_over_pairs(
         )
         gradient = ops.transpose(gradient, (1, 0, 2))
         gradient = ops.reshape(gradient, (dim, num_neurons))
-    elif shards is not None:
-        tile = min(tile, num_neurons // shards.count)
+    elif tile is not None and (shards := _backend.device_shards(vectors)):
         total, gradient = sharded_table_of_all_pairs(
-            shards, vectors, pair_energy, tile
+            shards, vectors, pair_energy, _tile_of_part(tile, shards, vectors)
         )
         if own_slopes is not None:
             gradient = gradient + own_slopes * vectors
@@ -107,9 +110,8 @@ def sum_over_pairs_of_anchors(
     num_anchors = ops.shape(anchors)[0]
     size = num_neurons // groups
     pair_energy = _pair_energy(potential, half_space)
-    shards = _backend.device_shards(num_neurons) if tile else None
-    if shards is not None:
-        tile = min(tile, num_neurons // shards.count)
+    if tile is not None and (shards := _backend.device_shards(vectors)):
+        tile = _tile_of_part(tile, shards, vectors)
         total, gradient = sharded_table_of_anchors(
             shards, anchors, vectors, size, pair_energy, tile
         )
@@ -141,6 +143,12 @@ def _pair_energy(
     if half_space:
         return potential.value_and_slope_of_lines
     return potential.value_and_slope
+
+
+def _tile_of_part(tile: int, shards: Any, vectors: Tensor) -> int:
+    """A tile that divides the columns of one device into equal blocks."""
+    num_columns: int = ops.shape(vectors)[1] // shards.count
+    return choose_tile(tile, num_columns) or num_columns
 
 
 def _own_opposites(

@@ -35,7 +35,8 @@ class Potential:
         smallest resolved separation, its derivative is 0, since a direction
         from one to the other does not exist. The angular derivative is also 0
         for vectors that are opposite within the resolution. Where `f` exceeds
-        1e15 (powers above 5 only) it is continued by its tangent.
+        1e15 (powers above 5 only, in float64 above 2) it is continued by its
+        tangent.
 
     Attributes:
         power: Float >= 0, no unit. 0 is the logarithm.

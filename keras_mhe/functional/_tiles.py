@@ -31,6 +31,10 @@ _ACCELERATOR_TILE = 4096
 _ACCELERATOR_DENSE = 8192
 
 
+#: `"auto"` never takes narrower tiles, however many rows or tables they have.
+_SMALLEST_AUTO = 8
+
+
 def choose_tile(
     block_size: int | str,
     num_columns: Tensor,
@@ -45,7 +49,8 @@ def choose_tile(
         block_size: What the user asked for: columns in a block, or `"auto"`.
         num_columns: Columns of a table.
         num_tables: Tables, of each of which one tile is alive at once.
-        num_rows: Rows of a table that is not square.
+        num_rows: Rows of a table that is not square; one that is not known
+            counts as square.
         on_cpu: Whether the tiles are computed by a CPU.
 
     Returns:
@@ -64,7 +69,8 @@ def choose_tile(
             return None
         entries = edge**2 // num_tables
         block_size = math.isqrt(entries) if is_square else entries // rows
-    block_size = max(int(block_size), 1)
+        block_size = max(block_size, _SMALLEST_AUTO)
+    block_size = int(block_size)
     if block_size >= num_columns:
         return None
     num_blocks = -(-num_columns // block_size)

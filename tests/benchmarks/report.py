@@ -118,9 +118,10 @@ Against that the library is faster by
 
 The library's time over that of the two matrix products alone, `U' U` and `U`
 times the result, compiled the same way. The products do `4 N**2 d` operations;
-an evaluation that uses the symmetry can do with `3 N**2 d`, so 0.75 would be
-perfect. In half space the textbook needs `24 N**2 d`, the library the same as
-in full space.
+an evaluation that uses the symmetry can do with `3 N**2 d`, 0.75 of them. It
+can be faster still, because the two products write and read the whole table in
+memory. In half space the textbook needs `24 N**2 d`, the library the same as in
+full space.
 
 {products}"""
 
@@ -343,8 +344,8 @@ At the largest sizes:
 What lies between the limit and the library is the potential itself: some ten
 elementary operations for each pair, which cost as much as a product with a
 small `d` and vanish beside one with a large `d`. That is why the distance to
-the limit shrinks with the dimension and hardly changes with the number of
-neurons."""
+the limit shrinks with the dimension, and from some thousand neurons on hardly
+changes with their number."""
 
 
 def _missed(results: Results) -> str:

@@ -306,3 +306,19 @@ def test_gradients_of_tiny_neurons_are_cut_to_their_dtype(dtype):
 def test_value_is_finite_without_differentiation():
     weights = ops.convert_to_tensor(example([0.0, 0.0], [math.nan, 1.0]))
     assert math.isfinite(float(hyperspherical_energy(weights)))
+
+
+@all_modes
+@pytest.mark.parametrize("epsilon", [0.0, 1e-4])
+def test_largest_numbers_have_directions(epsilon, mode):
+    weights = np.random.default_rng(5).uniform(0.1, 1.0, (3, 4))
+    largest = float(np.finfo("float32").max)
+    evaluate = evaluator(
+        lambda tensor: hyperspherical_energy(tensor, epsilon=epsilon),
+        mode=mode,
+    )
+    # The inverse of these is not a normal number.
+    huge = evaluate(weights / weights.max() * largest)
+    expected = evaluate(weights * 1e20)
+    np.testing.assert_allclose(huge.value, expected.value, rtol=1e-5)
+    assert np.isfinite(huge.gradient).all()

@@ -147,6 +147,21 @@ if BACKEND == "jax":
             results["regularizer.eager.energy"], energy, rtol=1e-5
         )
 
+    @pytest.fixture(scope="module")
+    def forms(tmp_path_factory):
+        """Relative errors by form, see `distributed_jax_forms`."""
+        path = tmp_path_factory.mktemp("forms") / "errors.json"
+        finished = run("distributed_jax_forms", path)
+        assert path.exists(), finished.stderr
+        return json.loads(path.read_text())
+
+    @pytest.mark.parametrize("form", distributed_model.SHARDED_FORMS)
+    def test_every_form_of_a_sharded_kernel(form, forms):
+        value, gradient, is_sharded = forms[form]
+        assert value < 1e-5
+        assert gradient < 1e-5
+        assert is_sharded == (form not in {"groups", "on_one_device"})
+
     MEMORY_CASES = ("regularizer", "regularizer_2x2", "anchors", "train_step")
 
     @pytest.fixture(scope="module")

@@ -29,6 +29,23 @@ STRENGTH = 20.0
 #: batch's classes in the model's loss.
 FORMS = ("regularizer", "anchors")
 
+#: Forms of the energy of a kernel that is spread over devices.
+SHARDED_FORMS = {
+    "half": {"half_space": True},
+    "epsilon": {"epsilon": 0.5},
+    "half_epsilon": {"half_space": True, "epsilon": 0.5},
+    "angular": {"distance": "angular", "half_space": True},
+    "groups": {"groups": 2},
+    "anchors_half": {"anchors": [0, 3, 3, 39], "half_space": True},
+    "anchors_half_epsilon": {
+        "anchors": [0, 3, 3, 39],
+        "half_space": True,
+        "epsilon": 0.5,
+    },
+    "anchors_groups": {"anchors": [0, 3, 3, 39], "groups": 2},
+    "on_one_device": {},
+}
+
 #: Runs on one device, form and name, with their strengths. Without strength
 #: the form makes no difference.
 ON_ONE = {

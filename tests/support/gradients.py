@@ -16,6 +16,15 @@ MODES = {
     "torch": ("eager",),
 }[keras.backend.backend()]
 
+#: All of them, also those that cost too much for many tests, or that hardly
+#: differ. `aot` compiles with PyTorch, forward and backward, without making
+#: machine code of it; `dynamic` does so for every size at once.
+ALL_MODES = {
+    "tensorflow": MODES,
+    "jax": MODES,
+    "torch": (*MODES, "autocast", "aot", "dynamic"),
+}[keras.backend.backend()]
+
 #: The fastest of them for a function that is evaluated many times.
 FASTEST = {"tensorflow": "graph", "jax": "xla", "torch": "eager"}[
     keras.backend.backend()
@@ -78,9 +87,17 @@ def _compile(fn, mode):
         import tensorflow as tf
 
         return tf.function(fn, jit_compile=mode == "xla")
-    import jax
+    if keras.backend.backend() == "jax":
+        import jax
 
-    return jax.jit(fn)
+        return jax.jit(fn)
+    import torch
+
+    if mode == "autocast":
+        return torch.autocast("cpu", dtype=torch.bfloat16)(fn)
+    torch.compiler.reset()
+    dynamic = True if mode == "dynamic" else None
+    return torch.compile(fn, backend="aot_eager", dynamic=dynamic)
 
 
 def _value_and_grad(fn, mode):
@@ -100,10 +117,12 @@ def _value_and_grad(fn, mode):
 
         return _compile(jax.value_and_grad(fn), mode)
 
+    compiled = _compile(fn, mode)
+
     def pair(x, *args):
         x = x.detach().requires_grad_()
-        value = fn(x, *args)
+        value = compiled(x, *args)
         value.backward()
         return value.detach(), x.grad
 
-    return _compile(pair, mode)
+    return pair
