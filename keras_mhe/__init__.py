@@ -1,6 +1,13 @@
 """Minimum Hyperspherical Energy for Keras 3: neurons that stay diverse."""
 
-from keras_mhe import analysis, callbacks, functional, regularizers
+from keras_mhe import (
+    analysis,
+    callbacks,
+    functional,
+    layers,
+    losses,
+    regularizers,
+)
 from keras_mhe.regularizers import MHE
 
 __version__ = "0.1.0"
@@ -11,5 +18,7 @@ __all__ = [
     "analysis",
     "callbacks",
     "functional",
+    "layers",
+    "losses",
     "regularizers",
 ]

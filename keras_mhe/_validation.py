@@ -22,12 +22,77 @@ def non_negative_real(name: str, value: Any) -> float:
     return float(value)
 
 
+def real_in_range(name: str, value: Any, low: float, high: float) -> float:
+    """Returns `value` as a float, or raises if it is not in [low, high]."""
+    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not is_real or not low <= value <= high:
+        raise ValueError(
+            f"`{name}` must be a real number in [{low:g}, {high:g}]. "
+            f"Received: {name}={value!r}."
+        )
+    return float(value)
+
+
+def share(name: str, value: Any) -> float:
+    """Returns `value` as a float, or raises if it is not in (0, 1)."""
+    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not is_real or not 0 < value < 1:
+        raise ValueError(
+            f"`{name}` must be a real number in (0, 1). "
+            f"Received: {name}={value!r}."
+        )
+    return float(value)
+
+
+def positive_share(name: str, value: Any) -> float:
+    """Returns `value` as a float, or raises if it is not in (0, 1]."""
+    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not is_real or not 0 < value <= 1:
+        raise ValueError(
+            f"`{name}` must be a real number in (0, 1]. "
+            f"Received: {name}={value!r}."
+        )
+    return float(value)
+
+
+def positive_real(name: str, value: Any) -> float:
+    """Returns `value` as a float, or raises if it is not a real > 0."""
+    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not is_real or not math.isfinite(value) or value <= 0:
+        raise ValueError(
+            f"`{name}` must be a finite real number > 0. "
+            f"Received: {name}={value!r}."
+        )
+    return float(value)
+
+
 def positive_integer(name: str, value: Any) -> int:
     """Returns `value` as an int, or raises if it is not an integer >= 1."""
     is_integer = isinstance(value, numbers.Integral)
     if not is_integer or isinstance(value, bool) or value < 1:
         raise ValueError(
             f"`{name}` must be an integer >= 1. Received: {name}={value!r}."
+        )
+    return int(value)
+
+
+def integer_in_range(name: str, value: Any, low: int, high: int) -> int:
+    """Returns `value` as an int, or raises if it is not in [low, high]."""
+    is_integer = isinstance(value, numbers.Integral)
+    if not is_integer or isinstance(value, bool) or not low <= value <= high:
+        raise ValueError(
+            f"`{name}` must be an integer in [{low}, {high}]. "
+            f"Received: {name}={value!r}."
+        )
+    return int(value)
+
+
+def non_negative_integer(name: str, value: Any) -> int:
+    """Returns `value` as an int, or raises if it is not an integer >= 0."""
+    is_integer = isinstance(value, numbers.Integral)
+    if not is_integer or isinstance(value, bool) or value < 0:
+        raise ValueError(
+            f"`{name}` must be an integer >= 0. Received: {name}={value!r}."
         )
     return int(value)
 
@@ -143,6 +208,16 @@ def groups_divide(groups: int, num_neurons: Any) -> None:
         )
 
 
+def others_have_anchors(anchors: Any, groups: int) -> None:
+    """Raises if drawn `others` have no anchors to meet, or groups."""
+    if anchors is None or groups != 1:
+        raise ValueError(
+            "`others` need `anchors` and `groups=1`. Received: "
+            f"anchors={'None' if anchors is None else 'given'}, "
+            f"groups={groups}."
+        )
+
+
 def indices_are_integers(name: str, shape: Sequence[Any], dtype: str) -> None:
     """Raises unless indices have a shape `(m,)`, `m >= 1`, and are ints."""
     if len(shape) != 1 or shape[0] == 0 or "int" not in dtype:
@@ -161,4 +236,25 @@ def indices_in_range(name: str, indices: Any, size: Any) -> None:
         raise ValueError(
             f"`{name}` must be in [0, {size - 1}], the indices of the "
             f"neurons. Received: {wrong[0]}."
+        )
+
+
+def labels_are_integers(shape: Sequence[Any], dtype: str) -> None:
+    """Raises unless labels have shape `(batch,)` or `(batch, 1)` and ints."""
+    is_vector = len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)
+    if not is_vector or "int" not in dtype:
+        raise ValueError(
+            "`labels` must be integers of shape (batch,) or (batch, 1); for "
+            'an input layer, `keras.Input((), dtype="int32")`. '
+            f"Received: shape={tuple(shape)}, dtype={dtype}."
+        )
+
+
+def labels_in_range(labels: Any, units: int) -> None:
+    """Raises unless the known labels are in [0, units)."""
+    wrong = labels[(labels < 0) | (labels >= units)]
+    if wrong.size:
+        raise ValueError(
+            f"`labels` must be in [0, {units - 1}], the classes of the head. "
+            f"Received: {wrong.flat[0]}."
         )

@@ -25,6 +25,16 @@ _module = importlib.import_module(
     f"keras_mhe._backend._{keras.backend.backend()}"
 )
 
+#: Integers for indices. TensorFlow keeps shorter ones in the host's memory, so
+#: that a GPU would wait for the host and the host for it.
+INDEX_DTYPE: str = _module.INDEX_DTYPE
+
+
+def indices(size: Tensor) -> Tensor:
+    """Returns the numbers from 0 to `size - 1`, shape `(size,)`."""
+    return ops.cast(ops.arange(size, dtype="int32"), INDEX_DTYPE)
+
+
 #: The values of an index tensor as a NumPy array, or `None` while tracing.
 known_values: Callable[[Tensor], Tensor | None] = _module.known_values
 
@@ -71,6 +81,9 @@ new_sums: Callable[[Tensor], Any] = _module.new_sums
 add_at: Callable[[Any, Tensor, Tensor], Any] = _module.add_at
 stack: Callable[[Any], Tensor] = _module.stack
 
+#: The columns of a matrix at indices in range, differentiable by the matrix.
+take_columns: Callable[[Tensor, Tensor], Tensor] = _module.take_columns
+
 #: Adds columns to those of a matrix at indices that may repeat. May overwrite
 #: the matrix.
 add_to_columns: Callable[[Tensor, Tensor, Tensor], Tensor] = (
@@ -89,21 +102,21 @@ def with_gradient(
     forward: Callable[[Tensor], tuple[Tensor, Callable[[Tensor], Tensor]]],
     tensor: Tensor,
 ) -> Tensor:
-    """Evaluates a scalar function of one tensor with its own gradient.
+    """Evaluates a function of one tensor with its own gradient.
 
     Hides that `keras.ops.custom_gradient` hands the upstream gradient over
     as the only argument on TensorFlow and JAX, as a keyword on PyTorch, and
     that on TensorFlow the function must not read a variable.
 
     Args:
-        forward: Maps `tensor` to the pair of the scalar value and a function
-            from the scalar upstream gradient to the gradient with respect to
-            `tensor`. It may close over integers, index tensors and nothing
-            else that needs a gradient.
+        forward: Maps `tensor` to the pair of the value and a function from
+            the upstream gradient, which has the value's shape, to the
+            gradient with respect to `tensor`. It may close over integers,
+            index tensors and nothing else that needs a gradient.
         tensor: The tensor to differentiate by.
 
     Returns:
-        The scalar value, differentiable once.
+        The value, differentiable once.
     """
 
     @ops.custom_gradient  # type: ignore[untyped-decorator]
@@ -113,6 +126,8 @@ def with_gradient(
         def backward(*args: Tensor, upstream: Tensor = None) -> Tensor:
             return pull_back(args[0] if upstream is None else upstream)
 
-        return value, backward
+        # On PyTorch a tensor of its own: the value, if `pull_back` holds it,
+        # would hold its own graph, and the two would never be freed.
+        return ops.stop_gradient(value), backward
 
     return evaluate(value_of(tensor))

@@ -11,6 +11,9 @@ import keras
 import numpy as np
 from jax.sharding import PartitionSpec
 
+#: See `_backend.INDEX_DTYPE`.
+INDEX_DTYPE = "int32"
+
 
 def known_values(indices: Any) -> np.ndarray | None:
     """Returns the values of `indices`, or `None` inside a traced function."""
@@ -85,6 +88,11 @@ def add_at(sums: Any, index: Any, update: Any) -> Any:
 def stack(sums: Any) -> Any:
     """Returns the sums as one tensor."""
     return sums
+
+
+def take_columns(matrix: Any, indices: Any) -> Any:
+    """Returns the columns at indices that are in range."""
+    return jnp.take(matrix, indices, axis=1, mode="clip")
 
 
 def add_to_columns(matrix: Any, indices: Any, columns: Any) -> Any:

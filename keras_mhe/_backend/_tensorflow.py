@@ -6,6 +6,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+#: See `_backend.INDEX_DTYPE`.
+INDEX_DTYPE = "int64"
+
 
 def known_values(indices: Any) -> np.ndarray | None:
     """Returns the values of `indices`, or `None` inside a traced function."""
@@ -91,6 +94,11 @@ def add_at(sums: Any, index: Any, update: Any) -> Any:
 def stack(sums: Any) -> Any:
     """Returns the sums as one tensor."""
     return sums.stack()
+
+
+def take_columns(matrix: Any, indices: Any) -> Any:
+    """Returns the columns at indices that are in range."""
+    return tf.gather(matrix, indices, axis=1)
 
 
 def add_to_columns(matrix: Any, indices: Any, columns: Any) -> Any:

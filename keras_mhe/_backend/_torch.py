@@ -6,6 +6,9 @@ from typing import Any
 import numpy as np
 import torch
 
+#: See `_backend.INDEX_DTYPE`.
+INDEX_DTYPE = "int64"
+
 
 def known_values(indices: Any) -> np.ndarray | None:
     """Returns the values of `indices`, or `None` while they have none.
@@ -109,6 +112,11 @@ def add_at(sums: Any, index: int, update: Any) -> Any:
 def stack(sums: Any) -> Any:
     """Returns the sums as one tensor."""
     return sums
+
+
+def take_columns(matrix: Any, indices: Any) -> Any:
+    """Returns the columns at indices that are in range."""
+    return torch.index_select(matrix, 1, indices)
 
 
 def add_to_columns(matrix: Any, indices: Any, columns: Any) -> Any:

@@ -12,6 +12,7 @@ from keras_mhe.functional._neurons import Directions, neuron_columns
 from keras_mhe.functional._pairs import (
     sum_over_pairs,
     sum_over_pairs_of_anchors,
+    sum_over_sample,
 )
 from keras_mhe.functional._potentials import Potential
 from keras_mhe.functional._tiles import choose_tile
@@ -27,6 +28,7 @@ def hyperspherical_energy(
     groups: int = 1,
     epsilon: float = 0.0,
     anchors: Tensor | None = None,
+    others: Tensor | None = None,
     block_size: int | str = "auto",
 ) -> Tensor:
     r"""Mean energy of all pairs of neuron directions; low means well spread.
@@ -70,6 +72,15 @@ def hyperspherical_energy(
             Indices out of range raise; inside a compiled function, where
             they cannot be seen, they are moved to the nearest valid index.
             Defaults to `None`.
+        others: `None`, or integer tensor or array of shape `(k,)` with
+            indices of neurons, for `anchors` and `groups=1`: the anchors
+            meet these only, and the sum over the pairs is multiplied by
+            `N / k`. If they were drawn such that each neuron is among them
+            with the same probability and none twice, this is an unbiased
+            estimate of the energy with all others, in value and gradient,
+            and costs nothing that grows with `N` except room for the
+            gradient. Indices out of range as in `anchors`. Defaults to
+            `None`.
         block_size: `"auto"` or int >= 1, the edge of the square tiles in
             which the table of pairs is computed, one alive at a time (with
             groups, one of each group); with anchors the columns of a tile. It
@@ -89,7 +100,8 @@ def hyperspherical_energy(
             `distance` is unknown, if `weights` has rank 0 or 1 or no entries,
             if `neuron_axis` is out of range or leaves no axis for the
             vectors, if `groups` does not divide the number of neurons, or if
-            `anchors` are not integers in range.
+            `anchors` or `others` are not integers in range, or if `others`
+            come without `anchors` or with groups.
 
     Numerics:
         For `epsilon=0` the value does not change when a neuron is multiplied
@@ -146,6 +158,7 @@ def hyperspherical_energy(
         groups=_validation.positive_integer("groups", groups),
         epsilon=_validation.non_negative_real("epsilon", epsilon),
         anchors=anchors,
+        others=others,
         block_size=block_size,
     )
 
@@ -159,6 +172,7 @@ def energy_of_potential(
     groups: int,
     epsilon: float,
     anchors: Tensor | None = None,
+    others: Tensor | None = None,
     block_size: int | str = "auto",
 ) -> Tensor:
     """Mean of any `Potential` over pairs; `hyperspherical_energy` has the rest.
@@ -172,11 +186,19 @@ def energy_of_potential(
     num_neurons = ops.shape(neurons)[1]
     _validation.groups_divide(groups, num_neurons)
     if anchors is not None:
-        anchors = _checked_anchors(anchors, num_neurons)
+        anchors = _checked_indices("anchors", anchors, num_neurons)
+    num_columns = num_neurons
+    if others is not None:
+        _validation.others_have_anchors(anchors, groups)
+        others = _checked_indices("others", others, num_neurons)
+        # All that is needed of the kernel from here on.
+        drawn = ops.concatenate([anchors, others])
+        neurons = _backend.take_columns(neurons, drawn)
+        num_columns = ops.shape(others)[0]
 
     tile = choose_tile(
         block_size,
-        num_neurons // groups if anchors is None else num_neurons,
+        num_columns // groups if anchors is None else num_columns,
         num_tables=groups if anchors is None else 1,
         num_rows=None if anchors is None else ops.shape(anchors)[0],
         on_cpu=_backend.runs_on_cpu(neurons),
@@ -191,6 +213,16 @@ def energy_of_potential(
         if anchors is None:
             total, gradient, count = sum_over_pairs(
                 directions, potential, half_space, groups, tile
+            )
+        elif others is not None:
+            total, gradient, count = sum_over_sample(
+                directions,
+                potential,
+                half_space,
+                tile,
+                anchors,
+                others,
+                num_neurons,
             )
         else:
             total, gradient, count = sum_over_pairs_of_anchors(
@@ -213,16 +245,17 @@ def energy_of_potential(
     return _backend.without_unrolling(_backend.with_gradient, forward, neurons)
 
 
-def _checked_anchors(anchors: Tensor, num_neurons: Tensor) -> Tensor:
-    """Returns int32 anchors in range; raises for known ones out of range."""
-    is_tensor = ops.is_tensor(anchors)
+def _checked_indices(name: str, indices: Tensor, num_neurons: Tensor) -> Tensor:
+    """Returns indices in range; raises for known ones out of range."""
+    is_tensor = ops.is_tensor(indices)
     if not is_tensor:
-        anchors = np.asarray(anchors)
-    dtype = keras.backend.standardize_dtype(anchors.dtype)
-    _validation.indices_are_integers("anchors", anchors.shape, dtype)
-    known = _backend.known_values(anchors) if is_tensor else anchors
+        indices = np.asarray(indices)
+    dtype = keras.backend.standardize_dtype(indices.dtype)
+    _validation.indices_are_integers(name, indices.shape, dtype)
+    known = _backend.known_values(indices) if is_tensor else indices
     if known is not None:
-        _validation.indices_in_range("anchors", known, num_neurons)
+        _validation.indices_in_range(name, known, num_neurons)
     if not is_tensor:
-        return ops.convert_to_tensor(anchors, dtype="int32")
-    return ops.clip(ops.cast(anchors, "int32"), 0, num_neurons - 1)
+        return ops.convert_to_tensor(indices, dtype=_backend.INDEX_DTYPE)
+    indices = ops.cast(indices, _backend.INDEX_DTYPE)
+    return ops.clip(indices, 0, num_neurons - 1)

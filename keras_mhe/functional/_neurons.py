@@ -1,8 +1,10 @@
 """Neurons of a kernel: which axes they are, their directions, and back."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import keras
 from keras import ops
 
 from keras_mhe import _backend, _numerics, _validation
@@ -118,3 +120,33 @@ def tangent(vectors: Tensor, gradient: Tensor) -> Tensor:
     """
     along = ops.sum(gradient * vectors, axis=-2, keepdims=True)
     return gradient - along * vectors
+
+
+def unit_columns(columns: Tensor) -> Tensor:
+    """Returns columns of length 1, differentiable by the columns.
+
+    Args:
+        columns: Float tensor, shape `(dim, N)`.
+
+    Returns:
+        `Directions.vectors` of the columns, float32 (float64 for float64
+        columns). Columns that have no direction are zeros, without a
+        gradient.
+    """
+
+    def forward(columns: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        stored_dtype = keras.backend.standardize_dtype(columns.dtype)
+        dtype = _numerics.computation_dtype(columns)
+        directions = Directions.of(ops.cast(columns, dtype), 0.0)
+
+        def pull_back(upstream: Tensor) -> Tensor:
+            by_column = _backend.multiply_and_cut(
+                tangent(directions.vectors, upstream),
+                directions.inverse_norms,
+                _numerics.largest_gradient(stored_dtype),
+            )
+            return ops.cast(by_column, stored_dtype)
+
+        return directions.vectors, pull_back
+
+    return _backend.with_gradient(forward, columns)

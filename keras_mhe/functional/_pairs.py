@@ -99,7 +99,7 @@ def sum_over_pairs_of_anchors(
         half_space: Whether the opposites of the columns count too.
         groups: Number of blocks; divides `N`.
         tile: Columns of a tile of the table, or `None` for no tiles.
-        anchors: Int32 tensor of shape `(m,)`, column indices in `[0, N)`.
+        anchors: Integer tensor of shape `(m,)`, column indices in `[0, N)`.
 
     Returns:
         Sum, the `tangent` of its gradient by `directions.vectors` (shape
@@ -116,9 +116,10 @@ def sum_over_pairs_of_anchors(
             shards, anchors, vectors, size, pair_energy, tile
         )
     else:
-        rows = ops.take(vectors, anchors, axis=1)
+        rows = _backend.take_columns(vectors, anchors)
+        indices = _backend.indices(num_neurons)
         total, by_row, gradient = table_of_anchors(
-            rows, anchors, vectors, size, pair_energy, tile
+            rows, anchors, vectors, indices, size, pair_energy, tile
         )
         gradient = _backend.add_to_columns(gradient, anchors, by_row)
     gradient = tangent(vectors, gradient)
@@ -131,9 +132,57 @@ def sum_over_pairs_of_anchors(
             gradient = _backend.add_to_columns(
                 gradient,
                 anchors,
-                own_slopes * ops.take(vectors, anchors, axis=1),
+                own_slopes * _backend.take_columns(vectors, anchors),
             )
     return total, gradient, _num_pairs(num_anchors, size, half_space, total)
+
+
+def sum_over_sample(
+    directions: Directions,
+    potential: Potential,
+    half_space: bool,
+    tile: int | None,
+    anchors: Tensor,
+    others: Tensor,
+    num_neurons: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Pairs of an anchor with a column that was drawn for it.
+
+    Args:
+        directions: The `m` anchors' columns, then the `k` drawn ones.
+        potential: The energy of a pair.
+        half_space: Whether the opposites of the columns count too.
+        tile: Columns of a tile of the table, or `None` for no tiles.
+        anchors: Indices of the anchors, shape `(m,)`.
+        others: Indices of the drawn columns, shape `(k,)`.
+        num_neurons: Number `N` of all columns that could be drawn.
+
+    Returns:
+        `N / k` times the sum, which estimates `sum_over_pairs_of_anchors`;
+        the `tangent` of its gradient by `directions.vectors`; and the number
+        of the pairs of anchors with all columns.
+    """
+    vectors = directions.vectors
+    num_anchors, num_others = ops.shape(anchors)[0], ops.shape(others)[0]
+    rows, drawn = vectors[:, :num_anchors], vectors[:, num_anchors:]
+    pair_energy = _pair_energy(potential, half_space)
+    total, by_row, by_drawn = table_of_anchors(
+        rows, anchors, drawn, others, num_neurons, pair_energy, tile
+    )
+    share = ops.cast(num_others, vectors.dtype) / ops.cast(
+        num_neurons, vectors.dtype
+    )
+    total = total / share
+    gradient = tangent(vectors, ops.concatenate([by_row, by_drawn], 1) / share)
+    if half_space:
+        own, own_slopes = _own_opposites(directions, num_neurons, potential)
+        total = total + ops.sum(own[:num_anchors])
+        if own_slopes is not None:
+            is_anchor = ops.arange(num_anchors + num_others) < num_anchors
+            slopes = ops.where(is_anchor, own_slopes, 0.0)
+            gradient = gradient + slopes * vectors
+    count = _num_pairs(num_anchors, num_neurons, half_space, total)
+    return total, gradient, count
 
 
 def _pair_energy(

@@ -73,7 +73,7 @@ class Potential:
             dtype = _numerics.computation_dtype(cosine)
         floor = _numerics.resolution(dtype)
         if self.distance == "angular":
-            angle, sine, is_resolved = _angle_and_sine(cosine, floor, xp)
+            angle, sine, is_resolved = angle_and_sine(cosine, floor, xp)
             value, by_angle = self._of_angle(angle, floor, xp)
             return value, xp.where(is_resolved, -by_angle / sine, 0.0)
         squared = 2.0 - 2.0 * cosine
@@ -89,7 +89,7 @@ class Potential:
         floor = _numerics.resolution(_numerics.computation_dtype(cosine))
         if self.distance == "angular":
             # Even in c: the angle below 90 degrees has all its digits.
-            angle, sine, is_resolved = _angle_and_sine(abs(cosine), floor, ops)
+            angle, sine, is_resolved = angle_and_sine(abs(cosine), floor, ops)
             value, by_angle = self._of_angle(angle, floor, ops)
             other, by_other = self._of_angle(math.pi - angle, floor, ops)
             slope = ops.sign(cosine) * (by_other - by_angle) / sine
@@ -159,8 +159,8 @@ class Potential:
         return value + slope * (separation - clamped), slope
 
 
-def _angle_and_sine(
-    cosine: Tensor, floor: float, xp: Any
+def angle_and_sine(
+    cosine: Tensor, floor: float = 0.0, xp: Any = ops
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Returns angle, sine (at least `sqrt(floor)`), and which are resolved.
 

@@ -120,9 +120,12 @@ def sharded_table_of_anchors(
             anchors >= first_index, anchors < first_index + size
         )
         place = ops.clip(anchors - first_index, 0, size - 1)
-        rows = shards.sum(ops.where(is_own, ops.take(own, place, axis=1), 0.0))
+        rows = shards.sum(
+            ops.where(is_own, _backend.take_columns(own, place), 0.0)
+        )
+        indices = first_index + _backend.indices(size)
         total, by_row, gradient = table_of_anchors(
-            rows, anchors, own, group_size, pair_energy, tile, first_index
+            rows, anchors, own, indices, group_size, pair_energy, tile
         )
         by_row = ops.where(is_own, shards.sum(by_row), 0.0)
         gradient = _backend.add_to_columns(gradient, place, by_row)

@@ -141,35 +141,32 @@ def table_of_anchors(
     rows: Tensor,
     anchors: Tensor,
     vectors: Tensor,
+    indices: Tensor,
     group_size: Tensor,
     pair_energy: PairEnergy,
     tile: int | None,
-    first_index: Tensor = 0,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Some columns, the anchors, against every other one of their group.
+    """Some columns, the anchors, against others of their group.
 
     Args:
         rows: The anchors' columns, shape `(dim, m)`.
         anchors: Their indices, shape `(m,)`.
         vectors: The columns to meet, shape `(dim, size)`.
+        indices: Their indices, shape `(size,)`, all >= 0. An anchor does not
+            meet the column with its own index.
         group_size: Columns in a group.
         pair_energy: The energy of a pair.
         tile: Columns in a block, or `None` for all at once.
-        first_index: Index of the first column to meet.
 
     Returns:
         Sum over the table, its gradient by `rows`, and that by `vectors`.
     """
     groups_of_rows = (anchors // group_size)[:, None]
 
-    def meet(
-        block: Tensor, index: Tensor, is_column: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def meet(block: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         same_group = ops.equal(groups_of_rows, (index // group_size)[None, :])
         differ = ops.not_equal(anchors[:, None], index[None, :])
         meets = ops.logical_and(same_group, differ)
-        if is_column is not None:
-            meets = ops.logical_and(meets, is_column[None, :] > 0.0)
         # Entries that do not count are made harmless before the potential.
         cosines = ops.where(meets, cosines_of(rows, block), 0.0)
         values, slopes = pair_energy(cosines)
@@ -180,20 +177,22 @@ def table_of_anchors(
             _backend.matmul(rows, slopes),
         )
 
-    size = ops.shape(vectors)[1]
     if tile is None:
-        index = first_index + ops.arange(size, dtype="int32")
-        return meet(vectors, index, None)
-    blocks, is_column = to_blocks(vectors, tile)
-    offsets = ops.arange(tile, dtype="int32")
+        return meet(vectors, indices)
+    size = ops.shape(vectors)[1]
+    blocks, _ = to_blocks(vectors, tile)
+    # Padding is in no group.
+    padding = _backend.indices(ops.shape(blocks)[0] * tile - size)
+    blocks_of_indices = ops.reshape(
+        ops.concatenate([indices, padding * 0 - group_size]), (-1, tile)
+    )
 
     def block_column(
         column: Tensor, carry: tuple[Tensor, ...]
     ) -> tuple[Tensor, ...]:
         total, by_row, gradients = carry
-        index = first_index + column * tile + offsets
         more, more_by_row, by_block = meet(
-            blocks[column], index, at(is_column, column)
+            blocks[column], blocks_of_indices[column]
         )
         return (
             total + more,

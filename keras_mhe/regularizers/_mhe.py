@@ -61,6 +61,12 @@ class MHE(SummableRegularizer):
 
     Call arguments:
         x: The kernel, a float tensor of rank 2 or more.
+        anchors: `None`, or an integer tensor of shape `(m,)` with indices of
+            neurons: the mini-batch form, in which these meet all others.
+            Keras passes none to a regularizer; the heads in
+            `keras_mhe.layers` do.
+        others: `None`, or an integer tensor of shape `(k,)` with indices of
+            neurons that were drawn at random: the anchors meet these only.
 
     Example:
         >>> import keras
@@ -121,7 +127,12 @@ class MHE(SummableRegularizer):
         """
         return PublishedMHE(model_name, power_s, output_layer=output_layer)
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(
+        self,
+        x: Tensor,
+        anchors: Tensor | None = None,
+        others: Tensor | None = None,
+    ) -> Tensor:
         """Returns `strength` times the energy of the kernel `x`, float32."""
         return self.strength * hyperspherical_energy(
             x,
@@ -131,6 +142,8 @@ class MHE(SummableRegularizer):
             neuron_axis=self.neuron_axis,
             groups=self.groups,
             epsilon=self.epsilon,
+            anchors=anchors,
+            others=others,
             block_size=self.block_size,
         )
 

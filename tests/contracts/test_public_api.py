@@ -61,6 +61,8 @@ def test_there_is_something_to_check():
         "keras_mhe.analysis",
         "keras_mhe.callbacks",
         "keras_mhe.functional",
+        "keras_mhe.layers",
+        "keras_mhe.losses",
         "keras_mhe.regularizers",
     } <= set(SUBPACKAGES)
     assert "keras_mhe.functional.hyperspherical_energy" in CALLABLES
@@ -113,9 +115,13 @@ def signatures():
             method = getattr(value, method_name)
             documented = "Args:" in (inspect.getdoc(method) or "")
             if not method_name.startswith("_") and documented and member:
+                signature = inspect.signature(method)
+                if inspect.isfunction(member):
+                    _, *rest = signature.parameters.values()  # Without self.
+                    signature = signature.replace(parameters=rest)
                 yield (
                     f"{name}.{method_name}",
-                    inspect.signature(method),
+                    signature,
                     inspect.getdoc(method),
                 )
 
@@ -206,7 +212,7 @@ LAYERS = (
     ("_typing",),
     ("_numerics", "_validation", "_registration", "_backend"),
     ("functional",),
-    ("regularizers", "analysis"),
+    ("regularizers", "analysis", "layers", "losses"),
     ("callbacks",),
 )
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}

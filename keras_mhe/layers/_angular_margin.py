@@ -1,0 +1,327 @@
+"""The base of all angular-margin heads: a classifier that sees angles only."""
+
+import inspect
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_mhe import _numerics, _validation
+from keras_mhe._registration import register
+from keras_mhe._typing import Tensor
+from keras_mhe.functional import cosines
+from keras_mhe.functional._logits import is_target, with_margin
+from keras_mhe.functional._sampling import draw_classes, sampled_logits
+from keras_mhe.layers._inputs import (
+    checked_labels,
+    features_and_labels,
+    features_shape,
+)
+
+
+@register("AngularMargin")
+class AngularMargin(keras.layers.Layer):  # type: ignore[misc]
+    """Classifier on the hypersphere, by itself without a margin.
+
+    The logit of a class is `scale * cos(t)`, with the angle `t` between the
+    feature and the class vector: normalised softmax (NormFace, CocoLoss). Of
+    a feature only the direction counts, of a class vector too, and there is
+    no bias. Subclasses replace the cosine of a sample's own class by a lower
+    one, in training only.
+
+    Args:
+        units: Int >= 1, the number of classes.
+        scale: Real number > 0, no unit. The range of the logits, the inverse
+            temperature of the softmax. Defaults to `64.0`.
+        energy: `None`, or a `keras_mhe.MHE`: its mini-batch form is added to
+            the loss in training, the classes of the batch against all
+            classes. For all against all pass it as `kernel_regularizer`.
+            Defaults to `None`.
+        energy_start: Int >= 0, training steps without the energy. Defaults
+            to `0`.
+        energy_warmup: Int >= 0, training steps over which the energy then
+            grows to its `strength`, linearly. Defaults to `0`.
+        energy_schedule: `None`, or a
+            `keras.optimizers.schedules.LearningRateSchedule` whose value at a
+            training step multiplies the energy's `strength`; instead of
+            `energy_start` and `energy_warmup`. Defaults to `None`.
+        sample_rate: Real number in (0, 1]. Below 1 the logits of a training
+            step, and the energy, are those of the classes of the batch and
+            of this share of all classes, drawn anew in each step; see below.
+            Defaults to `1.0`.
+        seed: `None` or int, the seed of the draws. Defaults to `None`.
+        kernel_initializer: Initializer of the class vectors. Defaults to
+            `"glorot_uniform"`.
+        kernel_regularizer: Regularizer of the class vectors. Weight decay
+            shortens them and does not change what they say. Defaults to
+            `None`.
+        kernel_constraint: Constraint of the class vectors. Defaults to
+            `None`.
+        kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
+
+    Call arguments:
+        inputs: The features, or the pair of features and labels. Features
+            are a float tensor of shape `(batch, dim)`; labels an integer
+            tensor of shape `(batch,)` or `(batch, 1)`, in `[0, units)`. A
+            label outside raises `ValueError`; inside a compiled function,
+            where it cannot be seen, the sample has no class of its own and no
+            margin, and the energy takes the nearest class.
+        training: Bool. Only if it is true and labels are given there are
+            margin, energy, and a count of the step; otherwise the plain
+            logits of the classes, and labels are ignored.
+
+    Input shape:
+        `(batch, dim)`, or `((batch, dim), (batch,))`.
+
+    Output shape:
+        `(batch, units)`, float32 under every policy (float64 under
+        `"float64"`): logits for a softmax cross-entropy with
+        `from_logits=True`. Features are not cast down and class vectors are
+        kept in float32.
+
+    Sampling:
+        With `sample_rate` below 1 a training step touches
+        `batch + sample_rate * units` classes. It returns logits of the shape
+        `(batch, 1 + batch + drawn)`, which only the loss
+        `keras_mhe.losses.SampledCrossentropy` understands; it takes the plain
+        logits of validation too. Metrics of logits, such as accuracy, mean
+        nothing in training. Drawn classes count `1 / sample_rate` times, so
+        the sums over classes are unbiased, and the loss is too low by the
+        little that the logarithm makes of their spread. The energy's
+        estimate is unbiased. The gradient of the kernel is zero, and not
+        absent, for classes that were not drawn: an optimizer with momentum
+        moves them on.
+
+    Attributes:
+        kernel: The class vectors, a weight of shape `(dim, units)`. Columns
+            of any length.
+        step: Training steps done, an int32 weight. Saved with the model,
+            counted once in each step on every backend.
+
+    Raises:
+        ValueError: If an argument is outside its range, if `energy` has no
+            form with anchors, or if both `energy_schedule` and one of
+            `energy_start` and `energy_warmup` are given.
+
+    Example:
+        >>> import keras
+        >>> import numpy as np
+        >>> from keras_mhe.layers import AngularMargin
+        >>> images, labels = keras.Input((8,)), keras.Input((), dtype="int32")
+        >>> features = keras.layers.Dense(4)(images)
+        >>> head = AngularMargin(10)
+        >>> model = keras.Model([images, labels], head((features, labels)))
+        >>> loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        >>> model.compile("sgd", loss)
+        >>> x, y = np.ones((6, 8)), np.arange(6)
+        >>> history = model.fit([x, y], y, verbose=0)
+        >>> predictor = keras.Model(images, head(features))
+        >>> predictor.predict(x, verbose=0).shape
+        (6, 10)
+
+    References:
+        Wang et al., "NormFace", 2017, arXiv:1704.06369. The energy: Liu et
+        al., NeurIPS 2018, arXiv:1805.09298, section 3.6. Sampling: An et al.,
+        "Partial FC", 2021, arXiv:2010.05222; differs: drawn classes are
+        weighted by the inverse of their share, there they are not.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        *,
+        scale: float = 64.0,
+        energy: Any = None,
+        energy_start: int = 0,
+        energy_warmup: int = 0,
+        energy_schedule: Any = None,
+        sample_rate: float = 1.0,
+        seed: int | None = None,
+        kernel_initializer: Any = "glorot_uniform",
+        kernel_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        # Cosines need float32, of features and of class vectors.
+        super().__init__(autocast=False, **kwargs)
+        self.units = _validation.positive_integer("units", units)
+        self.scale = _validation.positive_real("scale", scale)
+        self.energy = _energy(energy)
+        self.energy_start = _validation.non_negative_integer(
+            "energy_start", energy_start
+        )
+        self.energy_warmup = _validation.non_negative_integer(
+            "energy_warmup", energy_warmup
+        )
+        self.energy_schedule = _schedule(energy_schedule)
+        if energy_schedule is not None and (energy_start or energy_warmup):
+            raise ValueError(
+                "`energy_schedule` stands in place of `energy_start` and "
+                "`energy_warmup`. Received: energy_schedule="
+                f"{energy_schedule}, energy_start={energy_start}, "
+                f"energy_warmup={energy_warmup}."
+            )
+        self.sample_rate = _validation.positive_share(
+            "sample_rate", sample_rate
+        )
+        self.seed = seed
+        if self.sample_rate < 1.0:
+            self.seed_generator = keras.random.SeedGenerator(seed)
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.kernel_constraint = keras.constraints.get(kernel_constraint)
+
+    def build(self, input_shape: Any) -> None:
+        """Makes the class vectors and the step counter."""
+        dim = features_shape(input_shape)[-1]
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(dim, self.units),
+            initializer=self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+            autocast=False,
+        )
+        self.step = self.add_weight(
+            name="step",
+            shape=(),
+            dtype="int32",
+            initializer="zeros",
+            trainable=False,
+            autocast=False,
+            aggregation="only_first_replica",
+        )
+
+    def call(self, inputs: Any, training: bool | None = None) -> Tensor:
+        """Returns logits, with a margin for training with labels."""
+        features, labels = features_and_labels(inputs)
+        dtype = _numerics.computation_dtype(self.kernel)
+        features = ops.cast(features, dtype)
+        if labels is None or not training:
+            return self.logits(features)
+        labels = checked_labels(labels, self.units)
+        logits = self._training_logits(features, labels)
+        # At the end, since some backends change the tensor itself.
+        self.step.assign(self.step + 1)
+        return logits
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Returns the plain logits, shape `(batch, units)`."""
+        return self.scales(features) * cosines(features, self.kernel)
+
+    def margin_logits(
+        self, features: Tensor, labels: Tensor, step: Tensor
+    ) -> Tensor:
+        """Returns the logits of a training step, shape `(batch, units)`."""
+        logits = with_margin(
+            cosines(features, self.kernel),
+            is_target(labels, self.units),
+            lambda cosine: self.margin_of(cosine, step),
+        )
+        return self.scales(features) * logits
+
+    def margin_of(self, cosine: Tensor, step: Tensor) -> Tensor:
+        """Returns what replaces the cosines of the samples' own classes.
+
+        Subclasses define it.
+
+        Args:
+            cosine: Float32 tensor, shape `(batch,)`.
+            step: Int32 scalar, the training steps done before this one.
+
+        Returns:
+            Tensor of the shape of `cosine`.
+        """
+        return cosine
+
+    def scales(self, features: Tensor) -> Tensor:
+        """Returns the factor of each sample's cosines, a number or a column."""
+        return self.scale
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[Any, ...]:
+        """Returns `(batch, units)`."""
+        return (*features_shape(input_shape)[:-1], self.units)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments as plain JSON values."""
+        schedule = self.energy_schedule
+        if schedule is not None:
+            schedule = keras.optimizers.schedules.serialize(schedule)
+        config: dict[str, Any] = super().get_config()
+        return config | {
+            "units": self.units,
+            "scale": self.scale,
+            "energy": keras.regularizers.serialize(self.energy),
+            "energy_start": self.energy_start,
+            "energy_warmup": self.energy_warmup,
+            "energy_schedule": schedule,
+            "sample_rate": self.sample_rate,
+            "seed": self.seed,
+            "kernel_initializer": keras.initializers.serialize(
+                self.kernel_initializer
+            ),
+            "kernel_regularizer": keras.regularizers.serialize(
+                self.kernel_regularizer
+            ),
+            "kernel_constraint": keras.constraints.serialize(
+                self.kernel_constraint
+            ),
+        }
+
+    def _training_logits(self, features: Tensor, labels: Tensor) -> Tensor:
+        """Returns the logits of a training step, and adds its losses."""
+        step = ops.convert_to_tensor(self.step)
+        drawn = None
+        if self.sample_rate < 1.0:
+            num_drawn = math.ceil(self.sample_rate * self.units)
+            drawn = draw_classes(self.units, num_drawn, self.seed_generator)
+        if self.energy is not None:
+            energy = self.energy(self.kernel, anchors=labels, others=drawn)
+            factor = ops.cast(self._energy_factor(step), energy.dtype)
+            self.add_loss(factor * energy)
+        if drawn is None:
+            return self.margin_logits(features, labels, step)
+        return sampled_logits(
+            features,
+            self.kernel,
+            labels,
+            drawn,
+            scale=self.scales(features),
+            margin=lambda cosine: self.margin_of(cosine, step),
+        )
+
+    def _energy_factor(self, step: Tensor) -> Tensor:
+        """Returns what multiplies the energy's strength at a step."""
+        if self.energy_schedule is not None:
+            return self.energy_schedule(step)
+        done = ops.cast(step - self.energy_start + 1, "float32")
+        return ops.clip(done / max(self.energy_warmup, 1), 0.0, 1.0)
+
+
+def _energy(value: Any) -> Any:
+    """Returns an `MHE`, or `None`."""
+    energy = keras.regularizers.get(value)
+    if energy is None:
+        return None
+    takes_anchors = "anchors" in inspect.signature(energy).parameters
+    if not takes_anchors or energy.neuron_axis not in (-1, 1):
+        raise ValueError(
+            "`energy` must be a `keras_mhe.MHE` with `neuron_axis=-1`, the "
+            f"axis of the classes. Received: energy={value!r}. Anything else "
+            "may be a `kernel_regularizer`."
+        )
+    return energy
+
+
+def _schedule(value: Any) -> Any:
+    """Returns a `LearningRateSchedule`, or `None`."""
+    if isinstance(value, dict):
+        value = keras.optimizers.schedules.deserialize(value)
+    schedule = keras.optimizers.schedules.LearningRateSchedule
+    if value is not None and not isinstance(value, schedule):
+        raise ValueError(
+            "`energy_schedule` must be a keras.optimizers.schedules."
+            f"LearningRateSchedule. Received: energy_schedule={value!r}."
+        )
+    return value

@@ -1,0 +1,84 @@
+"""Binary cross-entropy of each class against all others."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_mhe import _validation
+from keras_mhe._registration import register
+from keras_mhe._typing import Tensor
+from keras_mhe.functional._logits import is_target
+
+
+@register("OneVsAllCrossentropy")
+class OneVsAllCrossentropy(keras.losses.Loss):  # type: ignore[misc]
+    """SphereFace2's loss: a weighted binary cross-entropy for each class.
+
+    For the logits `z` of a sample of class `y`
+
+        factor (w log(1 + exp(-z_y))
+                + (1 - w) sum over j != y of log(1 + exp(z_j)))
+
+    Args:
+        positive_weight: Real number in (0, 1): the weight `w` of the
+            sample's own class, which stands alone against all others.
+            Defaults to `0.7`.
+        factor: Real number > 0. OpenSphere has 50 / scale. Defaults to
+            `1.25`.
+        reduction: How the samples' losses are joined, as of
+            `keras.losses.Loss`. Defaults to `"sum_over_batch_size"`.
+        name: Name of the loss. Defaults to `"one_vs_all_crossentropy"`.
+        dtype: Dtype of the computation, as of `keras.losses.Loss`. Defaults
+            to `None`.
+
+    Call arguments:
+        y_true: Integer labels in `[0, classes)`, shape `(batch,)` or
+            `(batch, 1)`. A sample with another label belongs to no class.
+        y_pred: Logits, shape `(batch, classes)`.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_mhe.losses import OneVsAllCrossentropy
+        >>> loss = OneVsAllCrossentropy(positive_weight=0.5, factor=2.0)
+        >>> value = loss(np.array([1]), np.zeros((1, 3), "float32"))
+        >>> bool(abs(float(value) - 3 * np.log(2)) < 1e-6)
+        True
+
+    References:
+        Wen et al., "SphereFace2", ICLR 2022, arXiv:2108.01513.
+    """
+
+    def __init__(
+        self,
+        positive_weight: float = 0.7,
+        factor: float = 1.25,
+        reduction: str = "sum_over_batch_size",
+        name: str = "one_vs_all_crossentropy",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.positive_weight = _validation.share(
+            "positive_weight", positive_weight
+        )
+        self.factor = _validation.positive_real("factor", factor)
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """Returns the loss of each sample, shape `(batch,)`."""
+        targets = is_target(ops.reshape(y_true, (-1,)), ops.shape(y_pred)[-1])
+        losses = ops.softplus(ops.where(targets, -y_pred, y_pred))
+        weights = ops.where(
+            targets, self.positive_weight, 1.0 - self.positive_weight
+        )
+        return self.factor * ops.sum(weights * losses, axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments as plain JSON values."""
+        config: dict[str, Any] = super().get_config()
+        return config | {
+            "positive_weight": self.positive_weight,
+            "factor": self.factor,
+        }

@@ -1,0 +1,136 @@
+"""Losses against loops, and what every loss of Keras does."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_mhe.losses import OneVsAllCrossentropy, SampledCrossentropy
+from support.gradients import MODES, value_and_grad
+from support.tensors import as_float
+
+RNG = np.random.default_rng(0)
+LOGITS = (4.0 * RNG.normal(size=(6, 5))).astype("float32")
+LABELS = np.array([0, 4, 2, 2, 1, 3])
+
+LOSSES = {
+    "one_vs_all": OneVsAllCrossentropy(0.6, 2.5),
+    "sampled": SampledCrossentropy(),
+}
+each_loss = pytest.mark.parametrize("name", LOSSES)
+
+
+def one_vs_all(logits, label):
+    total = 0.0
+    for unit, logit in enumerate(logits):
+        if unit == label:
+            total += 0.6 * math.log1p(math.exp(-logit))
+        else:
+            total += 0.4 * math.log1p(math.exp(logit))
+    return 2.5 * total
+
+
+def softmax(logits, label):
+    return math.log(sum(math.exp(logit) for logit in logits)) - logits[label]
+
+
+EXPECTED = {"one_vs_all": one_vs_all, "sampled": softmax}
+
+
+@each_loss
+@pytest.mark.parametrize("labels", [LABELS, LABELS[:, None]])
+def test_values(name, labels):
+    losses = [
+        EXPECTED[name](row.astype("float64"), label)
+        for row, label in zip(LOGITS, LABELS, strict=True)
+    ]
+    mean = as_float(LOSSES[name](labels, LOGITS))
+    np.testing.assert_allclose(mean, np.mean(losses), rtol=1e-5)
+    each = LOSSES[name].call(
+        ops.convert_to_tensor(labels), ops.convert_to_tensor(LOGITS)
+    )
+    np.testing.assert_allclose(ops.convert_to_numpy(each), losses, rtol=1e-5)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@each_loss
+def test_gradient(name, mode):
+    actual = value_and_grad(
+        lambda logits, labels: LOSSES[name](labels, logits),
+        LOGITS,
+        LABELS,
+        mode=mode,
+    ).gradient
+    step = 1e-5
+    for row, label in enumerate(LABELS):
+        for unit in range(5):
+            values = []
+            for change in (step, -step):
+                moved = LOGITS[row].astype("float64")
+                moved[unit] += change
+                values.append(EXPECTED[name](moved, label))
+            expected = (values[0] - values[1]) / (2.0 * step) / 6
+            assert abs(actual[row, unit] - expected) < 1e-4
+
+
+@each_loss
+@pytest.mark.parametrize("size", [300.0, 1e20])
+def test_large_logits_are_finite(name, size):
+    logits = np.tile([[size, -size, 0.0, 0.0, 0.0]], (6, 1))
+    result = value_and_grad(
+        lambda logits, labels: LOSSES[name](labels, logits), logits, LABELS
+    )
+    assert math.isfinite(result.value)
+    assert np.isfinite(result.gradient).all()
+
+
+@each_loss
+def test_sample_weights_and_reduction(name):
+    loss = type(LOSSES[name]).from_config(
+        LOSSES[name].get_config() | {"reduction": "sum"}
+    )
+    weights = np.array([1.0, 0.0, 2.0, 0.0, 0.0, 0.0])
+    losses = [EXPECTED[name](LOGITS[row], LABELS[row]) for row in (0, 2)]
+    np.testing.assert_allclose(
+        as_float(loss(LABELS, LOGITS, sample_weight=weights)),
+        losses[0] + 2.0 * losses[1],
+        rtol=1e-5,
+    )
+
+
+@each_loss
+def test_config_round_trip(name):
+    loss = LOSSES[name]
+    again = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(loss)
+    )
+    assert type(again) is type(loss)
+    assert again.get_config() == loss.get_config()
+
+
+def test_opensphere_first_bias_is_where_both_kinds_weigh_the_same():
+    from keras_mhe.layers import SphereFace2
+
+    for units in (2, 3, 10, 100_000):
+        head = SphereFace2(units, scale=16.0)
+        similarity = 2.0 * 0.5**3 - 1.0
+        own = 16.0 * (similarity - 0.4) + head.first_bias()
+        other = 16.0 * (similarity + 0.4) + head.first_bias()
+        pull = 0.7 / (1.0 + math.exp(own))
+        push = 0.3 * (units - 1) / (1.0 + math.exp(-other))
+        assert abs(pull / push - 1.0) < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"positive_weight": 1.0}, "`positive_weight` must be a real number"),
+        ({"positive_weight": 0}, "`positive_weight` must be a real number"),
+        ({"factor": 0}, "`factor` must be a finite real number > 0"),
+    ],
+)
+def test_argument_out_of_range(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        OneVsAllCrossentropy(**arguments)
