@@ -75,7 +75,9 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument(
-        "--quick", action="store_true", help="tiny sizes, to try the program"
+        "--quick",
+        action="store_true",
+        help="tiny sizes, to try the program; needs --docs",
     )
     parser.add_argument(
         "--report", action="store_true", help="make the page, measure nothing"
@@ -83,7 +85,10 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--docs", type=Path, default=ROOT / "docs", help="where all files go"
     )
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.quick and options.docs == ROOT / "docs":
+        parser.error("--quick needs --docs FOLDER, or it spoils the results")
+    return options
 
 
 def _machine() -> dict[str, Any]:

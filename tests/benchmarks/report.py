@@ -70,13 +70,13 @@ def _introduction(results: Results) -> str:
     text = f"""# Speed and memory
 
 What the energy and its gradient cost, on three backends and one machine. This
-page is made by a program of the repository from the numbers it measured. All
-statements are ratios of times that were taken in turns in one process, so they
+page is made by a program of the repository from the numbers it measured. What
+is compared are ratios of times that were taken in turns in one process, so they
 say how the evaluations compare and not how fast a machine is.
 
 In short: {met} of {len(targets)} comparisons with a target meet it"""
     missed = "[Missed targets](#missed-targets)"
-    text += "." if met == len(targets) else f"; {missed} has the others."
+    text += "." if met == len(targets) else f"; {missed} has the rest."
     if any(result["quick"] for result in results.values()):
         text += (
             "\n\n**These numbers come from a quick check with tiny sizes and "
@@ -168,18 +168,27 @@ def _step(results: Results) -> str:
                     number if met else f"**{number}**",
                     f"{low:+.1f} % to {high:+.1f} %",
                     f"{share:.2f} %",
+                    f"{row['seconds']['baseline']:.1f} s",
                 ]
             )
     step_table = table_of(
-        ["", "step with MHE", "middle half of the rounds", "terms alone"], steps
+        [
+            "",
+            "step with MHE",
+            "middle half of the rounds",
+            "terms alone",
+            "step without",
+        ],
+        steps,
     )
     return f"""A whole training step of CNN-9 (batch 128, 32x32 images, full
 width, the published half-space terms with power 2) against the same step
 without them.
 The target is at most {100 * STEP_TARGET:.0f} % slower.
-The last column is the time of value and gradient of the terms, measured alone
+"Terms alone" is the time of value and gradient of the terms, measured alone
 between the steps, over that of a step. It is the steadier number: the
-difference of two steps is of the size of their noise.
+difference of two steps is of the size of their noise, and where it is negative
+it is noise. The slower a backend's step is in itself, the smaller the share.
 
 {step_table}"""
 
@@ -326,9 +335,9 @@ def _scaling(results: Results) -> str:
     return f"""## Growth with the number of neurons
 
 ![Time and memory against the number of neurons on three backends. The
-library's time runs parallel to the limit of the machine; its memory grows in a
-straight line with N and the textbook's with the square of
-N.](images/energy_scaling.png)
+library's time runs parallel to that of two products; its memory grows no faster
+than N, and the textbook's with the square of N. All axes are
+logarithmic.](images/energy_scaling.png)
 
 Full space, power 2, each point in a process of its own. The limit is the time
 of `4 N**2 d` operations, those of two matrix products, at the rate at which
@@ -379,6 +388,8 @@ def _how(results: Results) -> str:
         for backend in results
     )
     return f"""## How it was measured
+
+With `pip install ".[jax,examples]"`, or another backend in place of `jax`:
 
 ```sh
 {commands}

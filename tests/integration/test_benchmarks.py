@@ -43,3 +43,11 @@ def test_quick_measurement_becomes_a_page(tmp_path: Path) -> None:
     assert "mean nothing" in page
     assert "full, s=2, N=48, d=8" in page
     assert (tmp_path / "images" / "energy_scaling.png").stat().st_size > 0
+
+
+def test_quick_measurement_needs_a_folder_of_its_own() -> None:
+    done = subprocess.run(
+        [sys.executable, PROGRAM, "--quick"], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "--quick needs --docs FOLDER" in done.stderr
