@@ -6,6 +6,7 @@ from keras_mhe import (
     functional,
     layers,
     losses,
+    metrics,
     regularizers,
 )
 from keras_mhe.regularizers import MHE
@@ -20,5 +21,6 @@ __all__ = [
     "functional",
     "layers",
     "losses",
+    "metrics",
     "regularizers",
 ]

@@ -44,6 +44,7 @@ from keras_mhe.functional import (
     similarity_adjustment,
 )
 from keras_mhe.losses import OneVsAllCrossentropy, SampledCrossentropy
+from keras_mhe.metrics import FeatureEnergy
 from keras_mhe.regularizers import RegularizerSum
 from support.forms import form_id
 from support.gpu_controls import BROKEN, SOUND
@@ -52,6 +53,8 @@ from support.heads import DIM, HEADS, SOFTMAX_HEADS
 
 #: They look at a model between its steps, with NumPy.
 OFF_THE_DEVICE = {"analysis", "callbacks"}
+#: They take what a model made, with NumPy.
+AFTER_THE_MODEL = {"metrics.Verification", "metrics.verify_pairs"}
 
 PUBLIC = {
     f"{package.name}.{name}"
@@ -60,7 +63,7 @@ PUBLIC = {
     and not package.name.startswith("_")
     and package.name not in OFF_THE_DEVICE
     for name in importlib.import_module(f"keras_mhe.{package.name}").__all__
-}
+} - AFTER_THE_MODEL
 
 FORMS = [
     {"power": power, "distance": distance, "half_space": half_space}
@@ -215,6 +218,17 @@ def heads(prefix):
             yield head(name, sample_rate=0.4, energy=MHE(), energy_warmup=5)
 
 
+def feature_energy():
+    """The state of the metric after a batch of features."""
+    metric = FeatureEnergy(half_space=True)
+
+    def function(features, *state):
+        return sum(metric.stateless_update_state(state, None, features))
+
+    shapes = [tuple(variable.shape) for variable in metric.variables]
+    return Program("batch", function, ((3, 4), *shapes))
+
+
 def loss_of(loss):
     return Program("loss", lambda z, y: loss(y, z), ((3, 4),), ((3,),))
 
@@ -250,6 +264,7 @@ PROGRAMS = {
         f"layers.{name}": list(heads(name))
         for name in sorted({name.split("-")[0] for name in HEADS})
     },
+    "metrics.FeatureEnergy": [feature_energy()],
     "losses.OneVsAllCrossentropy": [loss_of(OneVsAllCrossentropy())],
     "losses.SampledCrossentropy": [loss_of(SampledCrossentropy())],
     "functional.hyperspherical_energy": [

@@ -63,6 +63,7 @@ def test_there_is_something_to_check():
         "keras_mhe.functional",
         "keras_mhe.layers",
         "keras_mhe.losses",
+        "keras_mhe.metrics",
         "keras_mhe.regularizers",
     } <= set(SUBPACKAGES)
     assert "keras_mhe.functional.hyperspherical_energy" in CALLABLES
@@ -212,7 +213,7 @@ LAYERS = (
     ("_typing",),
     ("_numerics", "_validation", "_registration", "_backend"),
     ("functional",),
-    ("regularizers", "analysis", "layers", "losses"),
+    ("regularizers", "analysis", "layers", "losses", "metrics"),
     ("callbacks",),
 )
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -1,0 +1,77 @@
+"""The energy of features as a metric of Keras."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_mhe.metrics import FeatureEnergy
+from support import numpy_reference
+from support.tensors import as_float
+
+RNG = np.random.default_rng(0)
+FEATURES = RNG.normal(size=(10, 4)).astype("float32")
+FORMS = [
+    {},
+    {"power": 0, "half_space": True},
+    {"power": 1, "distance": "angular"},
+]
+
+
+def batch_energy(features, **form):
+    return numpy_reference.energy(features, neuron_axis=0, **form)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_batches_count_by_their_pairs(form):
+    metric = FeatureEnergy(**form)
+    metric.update_state(None, FEATURES[:6])
+    metric.update_state(None, FEATURES[6:])
+    expected = (
+        30 * batch_energy(FEATURES[:6], **form)
+        + 12 * batch_energy(FEATURES[6:], **form)
+    ) / 42
+    np.testing.assert_allclose(as_float(metric.result()), expected, rtol=1e-5)
+    metric.reset_state()
+    metric.update_state(None, FEATURES[:6])
+    np.testing.assert_allclose(
+        as_float(metric.result()),
+        batch_energy(FEATURES[:6], **form),
+        rtol=1e-5,
+    )
+
+
+def test_one_feature_has_no_pair():
+    metric = FeatureEnergy()
+    metric.update_state(None, FEATURES[:1])
+    assert as_float(metric.result()) == 0.0
+
+
+@pytest.mark.parametrize("eager", [False, True])
+def test_in_a_model(eager):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    model.compile("sgd", "mse", metrics=[FeatureEnergy()], run_eagerly=eager)
+    targets = np.zeros((10, 3))
+    logs = model.fit(FEATURES, targets, batch_size=6, verbose=0).history
+    assert np.isfinite(logs["feature_energy"]).all()
+    value = model.evaluate(
+        FEATURES, targets, batch_size=10, verbose=0, return_dict=True
+    )["feature_energy"]
+    outputs = model.predict(FEATURES, verbose=0)
+    # Outputs may be so close that their cosines have few digits.
+    np.testing.assert_allclose(value, batch_energy(outputs), rtol=2e-3)
+
+
+def test_config_round_trip():
+    metric = FeatureEnergy(0, "angular", True, name="spread")
+    again = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(metric)
+    )
+    assert type(again) is FeatureEnergy
+    assert again.get_config() == metric.get_config()
+
+
+def test_errors():
+    with pytest.raises(ValueError, match="`power` must be a finite real"):
+        FeatureEnergy(power=-1)
+    with pytest.raises(ValueError, match="`half_space` must be True or False"):
+        FeatureEnergy(half_space="yes")
