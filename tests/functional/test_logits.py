@@ -10,6 +10,7 @@ import pytest
 from keras import ops
 
 from keras_mhe.functional import cosines, feature_norms
+from keras_mhe.functional._neurons import unit_columns
 from support.gradients import MODES, value_and_grad
 
 all_modes = pytest.mark.parametrize("mode", MODES)
@@ -144,16 +145,17 @@ def test_feature_norms(mode):
     np.testing.assert_allclose(actual.gradient, directions, atol=1e-6)
 
 
-def test_result_does_not_keep_itself_alive():
+def test_unit_columns_do_not_keep_themselves_alive():
     kernel = ops.convert_to_tensor(KERNEL.astype("float32"))
     if hasattr(kernel, "requires_grad_"):
         kernel.requires_grad_()
+    # Before the backward pass, and without the help of the collector.
     gc.collect()
     gc.disable()
     try:
-        result = cosines(FEATURES.astype("float32"), kernel)
-        watch = weakref.ref(result)
-        del result
+        watch = weakref.ref(kernel)
+        result = unit_columns(kernel)
+        del kernel, result
         assert watch() is None
     finally:
         gc.enable()
