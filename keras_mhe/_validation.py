@@ -218,9 +218,20 @@ def others_have_anchors(anchors: Any, groups: int) -> None:
         )
 
 
-def indices_are_integers(name: str, shape: Sequence[Any], dtype: str) -> None:
+def _may_be_indices(dtype: str, is_traced: bool) -> bool:
+    """Whether a dtype is that of indices.
+
+    Some trainers hand integers over as floats inside of compiled functions.
+    """
+    return "int" in dtype or (is_traced and "float" in dtype)
+
+
+def indices_are_integers(
+    name: str, shape: Sequence[Any], dtype: str, is_traced: bool
+) -> None:
     """Raises unless indices have a shape `(m,)`, `m >= 1`, and are ints."""
-    if len(shape) != 1 or shape[0] == 0 or "int" not in dtype:
+    is_vector = len(shape) == 1 and shape[0] != 0
+    if not is_vector or not _may_be_indices(dtype, is_traced):
         raise ValueError(
             f"`{name}` must be a non-empty vector of integers, shape (m,). "
             f"Received: shape={tuple(shape)}, dtype={dtype}."
@@ -239,14 +250,26 @@ def indices_in_range(name: str, indices: Any, size: Any) -> None:
         )
 
 
-def labels_are_integers(shape: Sequence[Any], dtype: str) -> None:
+def labels_are_integers(
+    shape: Sequence[Any], dtype: str, is_traced: bool
+) -> None:
     """Raises unless labels have shape `(batch,)` or `(batch, 1)` and ints."""
     is_vector = len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)
-    if not is_vector or "int" not in dtype:
+    if not is_vector or not _may_be_indices(dtype, is_traced):
         raise ValueError(
             "`labels` must be integers of shape (batch,) or (batch, 1); for "
             'an input layer, `keras.Input((), dtype="int32")`. '
             f"Received: shape={tuple(shape)}, dtype={dtype}."
+        )
+
+
+def one_label_for_each(features: Any, labels: Any) -> None:
+    """Raises if two known batch sizes differ."""
+    known = isinstance(features, int) and isinstance(labels, int)
+    if known and features != labels:
+        raise ValueError(
+            "There must be one label for each feature. Received: "
+            f"{features} features, {labels} labels."
         )
 
 

@@ -251,8 +251,8 @@ def _checked_indices(name: str, indices: Tensor, num_neurons: Tensor) -> Tensor:
     if not is_tensor:
         indices = np.asarray(indices)
     dtype = keras.backend.standardize_dtype(indices.dtype)
-    _validation.indices_are_integers(name, indices.shape, dtype)
     known = _backend.known_values(indices) if is_tensor else indices
+    _validation.indices_are_integers(name, indices.shape, dtype, known is None)
     if known is not None:
         _validation.indices_in_range(name, known, num_neurons)
     if not is_tensor:

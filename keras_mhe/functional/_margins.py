@@ -53,7 +53,7 @@ def additive_angular_margin(
 
     Args:
         cosine: Float tensor of any shape, cosines in [-1, 1] up to rounding.
-        margin: Real number in [0, pi], radians.
+        margin: Real number in [0, pi / 2], radians.
         gradient_detachment: Bool. Whether the gradient is that of `cos t`
             ("characteristic gradient detachment"). Defaults to `False`.
 
@@ -67,7 +67,7 @@ def additive_angular_margin(
         The slope by the cosine, `sin(t + margin) / sin t`, grows without
         bound towards `t = 0`. Nearer to an end than 1.4e-3 radians (float32;
         6e-8 in float64) it is that of the nearest angle outside, at most
-        710 in float32. The gradient by a feature has `sin t` as a factor and
+        725 in float32. The gradient by a feature has `sin t` as a factor and
         is bounded by that of the scale.
 
     Example:
@@ -83,7 +83,7 @@ def additive_angular_margin(
         insightface's code for `t + margin > pi`. Detachment: Liu et al.,
         "SphereFace Revived", arXiv:2109.05565.
     """
-    margin = _validation.real_in_range("margin", margin, 0.0, math.pi)
+    margin = _validation.real_in_range("margin", margin, 0.0, math.pi / 2)
     cosine = _in_computation_dtype(cosine)
     constant = ops.stop_gradient(cosine)
     angle = _angle(constant)

@@ -91,7 +91,8 @@ def sampled_logits(
     )
     logits = scale * with_margin(cosines(features, columns), is_own, margin)
     weight = ops.cast(units, logits.dtype) / ops.cast(num_drawn, logits.dtype)
-    logits = logits + ops.where(column < batch, 0.0, ops.log(weight))
+    is_drawn = column >= ops.cast(batch, column.dtype)
+    logits = logits + ops.where(is_drawn, ops.log(weight), 0.0)
     logits = ops.where(counts, logits, MASKED)
     mark = ops.zeros_like(logits[:, :1]) + MASKED
     return ops.concatenate([mark, logits], axis=1)
@@ -109,4 +110,5 @@ def target_columns(logits: Tensor, labels: Tensor) -> Tensor:
     """
     labels = ops.cast(labels, _backend.INDEX_DTYPE)
     row = _backend.indices(ops.shape(logits)[0])
-    return ops.where(logits[:, 0] <= MASKED, row + 1, labels)
+    is_sampled = ops.equal(logits[:, 0], ops.cast(MASKED, logits.dtype))
+    return ops.where(is_sampled, row + 1, labels)

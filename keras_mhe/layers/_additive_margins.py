@@ -75,7 +75,7 @@ class ArcFace(AngularMargin):
 
     Args:
         units: Int >= 1, the number of classes.
-        margin: Real number in [0, pi], radians: the angle that a sample's
+        margin: Real number in [0, pi / 2], radians: the angle that a sample's
             own class must be ahead. Defaults to `0.5`.
         scale: Real number > 0, no unit. Defaults to `64.0`.
         gradient_detachment: Bool. Whether the margin changes the value only
@@ -117,7 +117,9 @@ class ArcFace(AngularMargin):
         **kwargs: Any,
     ) -> None:
         super().__init__(units, scale=scale, **kwargs)
-        self.margin = _validation.real_in_range("margin", margin, 0.0, math.pi)
+        self.margin = _validation.real_in_range(
+            "margin", margin, 0.0, math.pi / 2
+        )
         self.gradient_detachment = _validation.boolean(
             "gradient_detachment", gradient_detachment
         )

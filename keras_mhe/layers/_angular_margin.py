@@ -96,8 +96,10 @@ class AngularMargin(keras.layers.Layer):  # type: ignore[misc]
     Attributes:
         kernel: The class vectors, a weight of shape `(dim, units)`. Columns
             of any length.
-        step: Training steps done, an int32 weight. Saved with the model,
-            counted once in each step on every backend.
+        step: Training steps done, an int32 weight. Saved with the model.
+            Counted in each call with labels in training, so once in a step
+            on every backend if the model calls the head once; a head that is
+            not `trainable` counts too, and adds its energy.
 
     Raises:
         ValueError: If an argument is outside its range, if `energy` has no
@@ -183,14 +185,18 @@ class AngularMargin(keras.layers.Layer):  # type: ignore[misc]
             constraint=self.kernel_constraint,
             autocast=False,
         )
-        self.step = self.add_weight(
-            name="step",
+        # Replicas count each for themselves: where they had to agree, they
+        # would wait for each other inside of `call`, and Keras, which keeps
+        # the losses of all in one list, would mix them up.
+        self.step = keras.Variable(
+            "zeros",
             shape=(),
             dtype="int32",
-            initializer="zeros",
             trainable=False,
             autocast=False,
             aggregation="only_first_replica",
+            synchronization="on_read",
+            name="step",
         )
 
     def call(self, inputs: Any, training: bool | None = None) -> Tensor:
@@ -201,10 +207,11 @@ class AngularMargin(keras.layers.Layer):  # type: ignore[misc]
         if labels is None or not training:
             return self.logits(features)
         labels = checked_labels(labels, self.units)
-        logits = self._training_logits(features, labels)
-        # At the end, since some backends change the tensor itself.
-        self.step.assign(self.step + 1)
-        return logits
+        _validation.one_label_for_each(features.shape[0], labels.shape[0])
+        # A tensor of its own, which the assignment does not change.
+        done = self.step + 1
+        self.step.assign(done)
+        return self._training_logits(features, labels, done - 1)
 
     def logits(self, features: Tensor) -> Tensor:
         """Returns the plain logits, shape `(batch, units)`."""
@@ -239,9 +246,24 @@ class AngularMargin(keras.layers.Layer):  # type: ignore[misc]
         """Returns the factor of each sample's cosines, a number or a column."""
         return self.scale
 
+    def add_losses(self, features: Tensor) -> None:
+        """Adds what a subclass has beside its logits to a training step."""
+
     def compute_output_shape(self, input_shape: Any) -> tuple[Any, ...]:
         """Returns `(batch, units)`."""
         return (*features_shape(input_shape)[:-1], self.units)
+
+    def compute_output_spec(
+        self, inputs: Any, training: bool | None = None
+    ) -> keras.KerasTensor:
+        """Returns the logits' shape and dtype."""
+        is_pair = isinstance(inputs, list | tuple)
+        shape = inputs[0].shape if is_pair else inputs.shape
+        is_wide = self.variable_dtype == "float64"
+        return keras.KerasTensor(
+            self.compute_output_shape(shape),
+            dtype="float64" if is_wide else "float32",
+        )
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments as plain JSON values."""
@@ -269,9 +291,10 @@ class AngularMargin(keras.layers.Layer):  # type: ignore[misc]
             ),
         }
 
-    def _training_logits(self, features: Tensor, labels: Tensor) -> Tensor:
+    def _training_logits(
+        self, features: Tensor, labels: Tensor, step: Tensor
+    ) -> Tensor:
         """Returns the logits of a training step, and adds its losses."""
-        step = ops.convert_to_tensor(self.step)
         drawn = None
         if self.sample_rate < 1.0:
             num_drawn = math.ceil(self.sample_rate * self.units)
@@ -280,6 +303,7 @@ class AngularMargin(keras.layers.Layer):  # type: ignore[misc]
             energy = self.energy(self.kernel, anchors=labels, others=drawn)
             factor = ops.cast(self._energy_factor(step), energy.dtype)
             self.add_loss(factor * energy)
+        self.add_losses(features)
         if drawn is None:
             return self.margin_logits(features, labels, step)
         return sampled_logits(
@@ -305,11 +329,12 @@ def _energy(value: Any) -> Any:
     if energy is None:
         return None
     takes_anchors = "anchors" in inspect.signature(energy).parameters
-    if not takes_anchors or energy.neuron_axis not in (-1, 1):
+    fits = takes_anchors and energy.neuron_axis in (-1, 1)
+    if not fits or energy.groups != 1:
         raise ValueError(
             "`energy` must be a `keras_mhe.MHE` with `neuron_axis=-1`, the "
-            f"axis of the classes. Received: energy={value!r}. Anything else "
-            "may be a `kernel_regularizer`."
+            f"axis of the classes, and `groups=1`. Received: energy={value!r}."
+            " Anything else may be a `kernel_regularizer`."
         )
     return energy
 

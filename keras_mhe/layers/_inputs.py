@@ -37,8 +37,8 @@ def checked_labels(labels: Tensor, units: int) -> Tensor:
     """Returns labels of shape `(batch,)`; raises for bad ones."""
     labels = ops.convert_to_tensor(labels)
     dtype = keras.backend.standardize_dtype(labels.dtype)
-    _validation.labels_are_integers(labels.shape, dtype)
     known = _backend.known_values(labels)
+    _validation.labels_are_integers(labels.shape, dtype, known is None)
     if known is not None:
         _validation.labels_in_range(known, units)
     return ops.reshape(ops.cast(labels, _backend.INDEX_DTYPE), (-1,))

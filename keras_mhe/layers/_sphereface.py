@@ -189,8 +189,12 @@ class SphereFaceR(AngularMargin):
         [False, False, True]
 
     References:
-        Liu et al., "SphereFace Revived", 2021, arXiv:2109.05565. Soft
-        feature normalisation is the "Ring loss" of Zheng et al., CVPR 2018.
+        Liu et al., "SphereFace Revived", 2021, arXiv:2109.05565. Of the
+        margins there this is the first, SphereFace's psi, which OpenSphere
+        calls v0; not those it calls v1, `cos(min(margin t, pi))`, and v2,
+        which leaves the own class alone and gives the others
+        `cos(t / margin)`. Soft feature normalisation is the "Ring loss" of
+        Zheng et al., CVPR 2018, a square; OpenSphere has the absolute value.
     """
 
     def __init__(
@@ -230,14 +234,11 @@ class SphereFaceR(AngularMargin):
             return self.scale
         return feature_norms(features)
 
-    def margin_logits(
-        self, features: Tensor, labels: Tensor, step: Tensor
-    ) -> Tensor:
-        """Returns the logits of a training step, shape `(batch, units)`."""
+    def add_losses(self, features: Tensor) -> None:
+        """Adds the soft normalisation's loss."""
         if self.feature_norm == "soft":
             excess = feature_norms(features) - self.scale
             self.add_loss(self.soft_weight * ops.mean(ops.square(excess)))
-        return super().margin_logits(features, labels, step)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments as plain JSON values."""

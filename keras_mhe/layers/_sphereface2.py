@@ -120,10 +120,16 @@ class SphereFace2(AngularMargin):
         similarity = 2.0 * 0.5**self.adjustment - 1.0
         others = self.scale * (similarity + self.margin)
         distance = 2.0 * self.scale * self.margin
-        root = math.sqrt((1.0 - odds) ** 2 + 4.0 * odds * math.exp(-distance))
-        if odds <= 1.0:
+        # With a root that cannot underflow where `odds` is 1.
+        spread = 2.0 * math.sqrt(odds) * math.exp(-distance / 2.0)
+        root = math.hypot(1.0 - odds, spread)
+        if odds < 1.0:
             return float(math.log(2.0 * odds / (1.0 - odds + root)) - others)
-        return float(math.log((odds - 1.0 + root) / 2.0) + distance - others)
+        if odds > 1.0:
+            return float(
+                math.log((odds - 1.0 + root) / 2.0) + distance - others
+            )
+        return float(distance / 2.0 - others)
 
     def logits(self, features: Tensor) -> Tensor:
         """Returns the logits without margin, shape `(batch, units)`."""

@@ -29,8 +29,9 @@ class OneVsAllCrossentropy(keras.losses.Loss):  # type: ignore[misc]
         reduction: How the samples' losses are joined, as of
             `keras.losses.Loss`. Defaults to `"sum_over_batch_size"`.
         name: Name of the loss. Defaults to `"one_vs_all_crossentropy"`.
-        dtype: Dtype of the computation, as of `keras.losses.Loss`. Defaults
-            to `None`.
+        dtype: Dtype of the computation and of the labels, as of
+            `keras.losses.Loss`; float32 holds labels up to 16,777,216,
+            bfloat16 up to 256. Defaults to `None`.
 
     Call arguments:
         y_true: Integer labels in `[0, classes)`, shape `(batch,)` or
@@ -68,11 +69,17 @@ class OneVsAllCrossentropy(keras.losses.Loss):  # type: ignore[misc]
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Returns the loss of each sample, shape `(batch,)`."""
+        if len(y_true.shape) == 2 and y_true.shape[-1] != 1:
+            raise ValueError(
+                "`y_true` must be integer labels of shape (batch,) or "
+                f"(batch, 1). Received: y_true.shape={tuple(y_true.shape)}."
+            )
         targets = is_target(ops.reshape(y_true, (-1,)), ops.shape(y_pred)[-1])
         losses = ops.softplus(ops.where(targets, -y_pred, y_pred))
         weights = ops.where(
             targets, self.positive_weight, 1.0 - self.positive_weight
         )
+        weights = ops.cast(weights, losses.dtype)
         return self.factor * ops.sum(weights * losses, axis=-1)
 
     def get_config(self) -> dict[str, Any]:

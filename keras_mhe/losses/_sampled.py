@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_mhe import _numerics
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
 from keras_mhe.functional._sampling import target_columns
@@ -24,8 +25,9 @@ class SampledCrossentropy(keras.losses.Loss):  # type: ignore[misc]
         reduction: How the samples' losses are joined, as of
             `keras.losses.Loss`. Defaults to `"sum_over_batch_size"`.
         name: Name of the loss. Defaults to `"sampled_crossentropy"`.
-        dtype: Dtype of the computation, as of `keras.losses.Loss`; labels
-            are exact up to 16,777,216 in float32. Defaults to `None`.
+        dtype: Dtype of labels and logits, as of `keras.losses.Loss`; float32
+            holds labels up to 16,777,216, and float16 neither many labels
+            nor sampled logits. Defaults to `None`.
 
     Call arguments:
         y_true: Integer labels in `[0, classes)`, shape `(batch,)` or
@@ -60,6 +62,7 @@ class SampledCrossentropy(keras.losses.Loss):  # type: ignore[misc]
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Returns the loss of each sample, shape `(batch,)`."""
         labels = ops.reshape(y_true, (-1,))
+        y_pred = ops.cast(y_pred, _numerics.computation_dtype(y_pred))
         return keras.losses.sparse_categorical_crossentropy(
             target_columns(y_pred, labels), y_pred, from_logits=True
         )

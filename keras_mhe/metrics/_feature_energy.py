@@ -1,5 +1,6 @@
 """Hyperspherical energy of features as a Keras metric."""
 
+import math
 from typing import Any
 
 import keras
@@ -34,7 +35,7 @@ class FeatureEnergy(keras.metrics.Mean):  # type: ignore[misc]
         y_true: Ignored, as `compile(metrics=...)` hands it over; may be
             `None`.
         y_pred: Features, shape `(batch, dim)`. Zeros count as orthogonal to
-            all others.
+            all others; NaN or infinity makes the metric NaN.
         sample_weight: Ignored.
 
     Raises:
@@ -79,8 +80,14 @@ class FeatureEnergy(keras.metrics.Mean):  # type: ignore[misc]
             half_space=self.half_space,
             neuron_axis=0,
         )
-        batch = ops.cast(ops.shape(features)[0], self.dtype)
-        super().update_state(energy, sample_weight=batch * (batch - 1.0))
+        # The energy takes NaN for zeros; here it shows that a model diverged.
+        is_finite = ops.all(ops.isfinite(features))
+        energy = ops.where(is_finite, energy, math.nan)
+        size = ops.cast(ops.shape(features)[0], self.dtype)
+        pairs = 0.5 * size * (size - 1.0)
+        if self.half_space:
+            pairs = ops.where(size > 1.0, size * (2.0 * size - 1.0), 0.0)
+        super().update_state(energy, sample_weight=pairs)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments as plain JSON values."""

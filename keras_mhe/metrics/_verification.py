@@ -114,7 +114,13 @@ def verify_pairs(
     """
     metrics = _scikit_learn()
     first, second = _embeddings("first", first), _embeddings("second", second)
-    same = np.asarray(is_same).astype(bool)
+    same = np.asarray(is_same)
+    if not np.isin(same, (0, 1)).all():
+        raise ValueError(
+            "`is_same` must be True or False, or 1 or 0. Received: "
+            f"{same[~np.isin(same, (0, 1))][0]}."
+        )
+    same = same.astype(bool)
     if first.shape != second.shape or same.shape != first.shape[:1]:
         raise ValueError(
             "`first`, `second` and `is_same` must have the shapes "

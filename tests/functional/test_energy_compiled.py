@@ -93,7 +93,6 @@ def test_value_and_gradient_with_traced_anchors(block_size, mode):
 
 
 WRONG = {
-    "floats": np.array([0.9, 1.9]),
     "bools": np.array([True, False]),
     "matrix": np.array([[1], [2]]),
     "none": np.zeros(0, "int32"),

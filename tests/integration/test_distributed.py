@@ -126,6 +126,29 @@ def energies(form):
         yield distributed_model.STRENGTH * energy
 
 
+if BACKEND != "torch":
+    HEAD_WAYS = {
+        "tensorflow": ["mirrored"],
+        "jax": ["data_parallel", "model_parallel"],
+    }[BACKEND]
+
+    @pytest.fixture(scope="module")
+    def heads(tmp_path_factory):
+        """Differences by head and way, see `distributed_heads`."""
+        path = tmp_path_factory.mktemp("heads") / "report.json"
+        finished = run("distributed_heads", path)
+        assert path.exists(), finished.stderr
+        return json.loads(path.read_text())
+
+    @pytest.mark.parametrize("way", HEAD_WAYS)
+    @pytest.mark.parametrize("head", ["lambda", "regularizer", "energy"])
+    def test_heads(head, way, heads):
+        report = heads[f"{head}.{way}"]
+        assert report["loss"] < TOLERANCE["loss"]
+        assert report["weights"] < TOLERANCE["weights"]
+        assert report["step"] == 8
+
+
 if BACKEND == "jax":
 
     @each_form

@@ -288,6 +288,9 @@ def test_soft_feature_norm():
     assert abs(total(head.losses) / expected - 1.0) < 1e-5
     head((features, np.zeros(6, int)))
     assert head.losses == []
+    sampled = HEADS["SphereFaceR-soft"](sample_rate=0.5)
+    sampled((features, np.zeros(6, int)), training=True)
+    np.testing.assert_allclose(total(sampled.losses), expected, rtol=1e-5)
 
 
 # Drawn classes.
@@ -298,7 +301,7 @@ def test_soft_feature_norm():
 def test_drawn_classes(name, way):
     head = HEADS[name](sample_rate=0.4, seed=1, energy=MHE())
     model = functional_model(head, loss=SampledCrossentropy(), **WAYS[way])
-    start = [np.array(weight) for weight in head.get_weights()]
+    start = np.array(ops.convert_to_numpy(head.kernel))
     history = fit(model, epochs=4, validation_data=([IMAGES, LABELS], LABELS))
     assert np.isfinite(history["loss"]).all()
     # Validation is the softmax over all classes.
@@ -307,7 +310,8 @@ def test_drawn_classes(name, way):
     expected = as_float(cross_entropy()(LABELS, logits))
     assert abs(history["val_loss"][-1] - expected) < 1e-4
     assert history["val_loss"][-1] < history["val_loss"][0]
-    assert len(start) == len(head.get_weights())
+    assert np.abs(ops.convert_to_numpy(head.kernel) - start).max() > 0.01
+    assert int(ops.convert_to_numpy(head.step)) == 4 * STEPS
 
 
 def test_all_classes_drawn_give_the_loss_of_all_classes():

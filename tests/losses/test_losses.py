@@ -113,6 +113,9 @@ def test_config_round_trip(name):
 def test_opensphere_first_bias_is_where_both_kinds_weigh_the_same():
     from keras_mhe.layers import SphereFace2
 
+    assert math.isfinite(
+        SphereFace2(2, 2.0, 400.0, positive_weight=0.5).first_bias()
+    )
     for units in (2, 3, 10, 100_000):
         head = SphereFace2(units, scale=16.0)
         similarity = 2.0 * 0.5**3 - 1.0
@@ -134,3 +137,17 @@ def test_opensphere_first_bias_is_where_both_kinds_weigh_the_same():
 def test_argument_out_of_range(arguments, message):
     with pytest.raises(ValueError, match=message):
         OneVsAllCrossentropy(**arguments)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@each_loss
+def test_short_dtypes(name, dtype):
+    config = LOSSES[name].get_config() | {"dtype": dtype}
+    loss = type(LOSSES[name]).from_config(config)
+    expected = as_float(LOSSES[name](LABELS, LOGITS))
+    assert abs(as_float(loss(LABELS, LOGITS)) / expected - 1.0) < 2e-2
+
+
+def test_one_hot_labels():
+    with pytest.raises(ValueError, match=r"y_true.shape=\(1, 5\)"):
+        OneVsAllCrossentropy()(np.eye(1, 5), LOGITS[:1])

@@ -26,10 +26,11 @@ def test_batches_count_by_their_pairs(form):
     metric = FeatureEnergy(**form)
     metric.update_state(None, FEATURES[:6])
     metric.update_state(None, FEATURES[6:])
+    first, second = (66, 28) if "half_space" in form else (15, 6)
     expected = (
-        30 * batch_energy(FEATURES[:6], **form)
-        + 12 * batch_energy(FEATURES[6:], **form)
-    ) / 42
+        first * batch_energy(FEATURES[:6], **form)
+        + second * batch_energy(FEATURES[6:], **form)
+    ) / (first + second)
     np.testing.assert_allclose(as_float(metric.result()), expected, rtol=1e-5)
     metric.reset_state()
     metric.update_state(None, FEATURES[:6])
@@ -40,8 +41,15 @@ def test_batches_count_by_their_pairs(form):
     )
 
 
-def test_one_feature_has_no_pair():
+def test_features_that_are_not_finite_are_seen():
     metric = FeatureEnergy()
+    metric.update_state(None, np.array([[np.nan, 1.0], [1.0, 0.0]], "float32"))
+    assert np.isnan(as_float(metric.result()))
+
+
+@pytest.mark.parametrize("half_space", [False, True])
+def test_one_feature_has_no_pair(half_space):
+    metric = FeatureEnergy(half_space=half_space)
     metric.update_state(None, FEATURES[:1])
     assert as_float(metric.result()) == 0.0
 

@@ -155,6 +155,7 @@ def test_tensors_and_integers():
         ({"is_same": np.ones(3)}, "must have the shapes"),
         ({"first": np.ones(PAIRS)}, "`first` must be finite numbers of shape"),
         ({"first": np.full((PAIRS, DIM), np.nan)}, "1440 of them not finite"),
+        ({"is_same": np.full(PAIRS, 2)}, "`is_same` must be .* Received: 2"),
         ({"folds": 1}, r"`folds` must be an integer in \[2, "),
         ({"folds": 130}, "folds=130, 120 same pairs"),
         ({"folds": np.zeros(PAIRS)}, "1 different"),
