@@ -46,10 +46,9 @@ def additive_angular_margin(
 ) -> Tensor:
     """ArcFace's margin: `cos(t + margin)` of the angle with cosine `cos t`.
 
-    Where `t + margin` exceeds pi, the cosine would grow again. From there on
-    the value is `cos t - margin sin(margin)`, which falls on, as in the
-    programs of the authors; it is lower by up to `margin sin(margin)` and
-    jumps down at that angle.
+    Where `t + margin` exceeds pi, the cosine would grow again. There the
+    value is `cos t - margin sin(margin)`, which falls on, after a step down
+    at that angle, as in the programs of the authors.
 
     Args:
         cosine: Float tensor of any shape, cosines in [-1, 1] up to rounding.
