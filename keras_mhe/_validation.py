@@ -11,10 +11,17 @@ import numpy as np
 DISTANCES = ("euclidean", "angular")
 
 
+def _is_real(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
 def non_negative_real(name: str, value: Any) -> float:
     """Returns `value` as a float, or raises if it is not a real >= 0."""
-    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not is_real or not math.isfinite(value) or value < 0:
+    if not _is_real(value) or not math.isfinite(value) or value < 0:
         raise ValueError(
             f"`{name}` must be a finite real number >= 0. "
             f"Received: {name}={value!r}."
@@ -24,8 +31,7 @@ def non_negative_real(name: str, value: Any) -> float:
 
 def real_in_range(name: str, value: Any, low: float, high: float) -> float:
     """Returns `value` as a float, or raises if it is not in [low, high]."""
-    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not is_real or not low <= value <= high:
+    if not _is_real(value) or not low <= value <= high:
         raise ValueError(
             f"`{name}` must be a real number in [{low:g}, {high:g}]. "
             f"Received: {name}={value!r}."
@@ -35,8 +41,7 @@ def real_in_range(name: str, value: Any, low: float, high: float) -> float:
 
 def share(name: str, value: Any) -> float:
     """Returns `value` as a float, or raises if it is not in (0, 1)."""
-    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not is_real or not 0 < value < 1:
+    if not _is_real(value) or not 0 < value < 1:
         raise ValueError(
             f"`{name}` must be a real number in (0, 1). "
             f"Received: {name}={value!r}."
@@ -46,8 +51,7 @@ def share(name: str, value: Any) -> float:
 
 def positive_share(name: str, value: Any) -> float:
     """Returns `value` as a float, or raises if it is not in (0, 1]."""
-    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not is_real or not 0 < value <= 1:
+    if not _is_real(value) or not 0 < value <= 1:
         raise ValueError(
             f"`{name}` must be a real number in (0, 1]. "
             f"Received: {name}={value!r}."
@@ -57,8 +61,7 @@ def positive_share(name: str, value: Any) -> float:
 
 def positive_real(name: str, value: Any) -> float:
     """Returns `value` as a float, or raises if it is not a real > 0."""
-    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not is_real or not math.isfinite(value) or value <= 0:
+    if not _is_real(value) or not math.isfinite(value) or value <= 0:
         raise ValueError(
             f"`{name}` must be a finite real number > 0. "
             f"Received: {name}={value!r}."
@@ -68,8 +71,7 @@ def positive_real(name: str, value: Any) -> float:
 
 def positive_integer(name: str, value: Any) -> int:
     """Returns `value` as an int, or raises if it is not an integer >= 1."""
-    is_integer = isinstance(value, numbers.Integral)
-    if not is_integer or isinstance(value, bool) or value < 1:
+    if not _is_integer(value) or value < 1:
         raise ValueError(
             f"`{name}` must be an integer >= 1. Received: {name}={value!r}."
         )
@@ -78,8 +80,7 @@ def positive_integer(name: str, value: Any) -> int:
 
 def integer_in_range(name: str, value: Any, low: int, high: int) -> int:
     """Returns `value` as an int, or raises if it is not in [low, high]."""
-    is_integer = isinstance(value, numbers.Integral)
-    if not is_integer or isinstance(value, bool) or not low <= value <= high:
+    if not _is_integer(value) or not low <= value <= high:
         raise ValueError(
             f"`{name}` must be an integer in [{low}, {high}]. "
             f"Received: {name}={value!r}."
@@ -89,8 +90,7 @@ def integer_in_range(name: str, value: Any, low: int, high: int) -> int:
 
 def non_negative_integer(name: str, value: Any) -> int:
     """Returns `value` as an int, or raises if it is not an integer >= 0."""
-    is_integer = isinstance(value, numbers.Integral)
-    if not is_integer or isinstance(value, bool) or value < 0:
+    if not _is_integer(value) or value < 0:
         raise ValueError(
             f"`{name}` must be an integer >= 0. Received: {name}={value!r}."
         )

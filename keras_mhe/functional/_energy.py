@@ -70,7 +70,8 @@ def hyperspherical_energy(
             of an anchor with another neuron count, `m(N-1)` of them (in half
             space `m(2N-1)`). An index that is repeated counts each time.
             Indices out of range raise; inside a compiled function, where
-            they cannot be seen, they are moved to the nearest valid index.
+            they cannot be seen, they are moved to the nearest valid index,
+            and floats, which some trainers make of labels, are cut to ints.
             Defaults to `None`.
         others: `None`, or integer tensor or array of shape `(k,)` with
             indices of neurons, for `anchors` and `groups=1`: the anchors

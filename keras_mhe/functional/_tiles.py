@@ -184,7 +184,8 @@ def table_of_anchors(
     # Padding is in no group.
     padding = _backend.indices(ops.shape(blocks)[0] * tile - size)
     blocks_of_indices = ops.reshape(
-        ops.concatenate([indices, padding * 0 - group_size]), (-1, tile)
+        ops.concatenate([indices, ops.zeros_like(padding) - group_size]),
+        (-1, tile),
     )
 
     def block_column(
