@@ -16,8 +16,9 @@ from classification import options as command_line
 from classification.comparison import compare
 from classification.methods import Method
 from classification.plots import draw_run
-from classification.training import Run, RunError, train
+from classification.training import Run, train
 from common.image_data import DataError, load_image_data
+from common.run_folder import RunError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

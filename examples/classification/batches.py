@@ -1,15 +1,12 @@
-"""Training batches: shuffled, augmented, the same after a resume."""
+"""Training batches of the image program: augmented, one-hot labels."""
 
-import keras
 import numpy as np
 
+from common.batches import ShuffledBatches, random_flips
 
-class TrainingBatches(keras.utils.PyDataset):
+
+class TrainingBatches(ShuffledBatches):
     """Full batches of augmented images with one-hot labels.
-
-    Order and augmentation are a function of seed, epoch and batch alone, so
-    a run that was killed and resumed sees what it would have seen. An epoch
-    ends with the last full batch; the order is new in each.
 
     Args:
         images: Uint8 array `(num_images, height, width, channels)`.
@@ -30,48 +27,22 @@ class TrainingBatches(keras.utils.PyDataset):
         augmentation: str,
         seed: int,
     ) -> None:
-        super().__init__()
+        super().__init__(len(images), batch_size=batch_size, seed=seed)
         self._padding = 4 if images.shape[1] >= 16 else 1
         self._images = images
         self._targets = one_hot(labels, num_classes)
-        self._batch_size = batch_size
         self._augmentation = augmentation
-        self._seed = seed
-        self.begin_epoch(0)
-
-    def begin_epoch(self, epoch: int) -> None:
-        """Draws the order of an epoch, counted from 0."""
-        self._epoch = epoch
-        generator = np.random.default_rng((self._seed, epoch))
-        self._order = generator.permutation(len(self._images))
-
-    def __len__(self) -> int:
-        """Number of batches in an epoch."""
-        return len(self._images) // self._batch_size
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Returns batch `index` of the present epoch."""
-        start = index * self._batch_size
-        chosen = self._order[start : start + self._batch_size]
+        chosen = self.chosen(index)
         images = self._images[chosen]
         if self._augmentation != "none":
-            generator = np.random.default_rng((self._seed, self._epoch, index))
+            generator = self.generator(index)
             images = random_crops(images, self._padding, generator)
             if self._augmentation == "crop_flip":
                 images = random_flips(images, generator)
         return images.astype("float32"), self._targets[chosen]
-
-
-class EpochOrder(keras.callbacks.Callback):
-    """Tells the batches which epoch begins."""
-
-    def __init__(self, batches: TrainingBatches) -> None:
-        super().__init__()
-        self._batches = batches
-
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Sets the order before the first batch is drawn."""
-        self._batches.begin_epoch(epoch)
 
 
 def one_hot(labels: np.ndarray, num_classes: int) -> np.ndarray:
@@ -96,11 +67,3 @@ def random_crops(
     # The windows come last: (image, row, column, channel, height, width).
     crops = windows[np.arange(count), rows, columns]
     return np.moveaxis(crops, 1, -1)
-
-
-def random_flips(
-    images: np.ndarray, generator: np.random.Generator
-) -> np.ndarray:
-    """Mirrors each image horizontally with probability one half."""
-    is_flipped = generator.random(len(images)) < 0.5
-    return np.where(is_flipped[:, None, None, None], images[:, :, ::-1], images)

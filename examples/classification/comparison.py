@@ -7,12 +7,13 @@ from typing import Any
 
 import keras
 import numpy as np
-from scipy import stats
 
 from classification.methods import Method
 from classification.plots import draw_comparison
-from classification.training import Run, read_history, train
+from classification.training import Run, train
+from common.checkpoints import read_history
 from common.image_data import ImageData
+from common.paired_statistics import interval, markdown_table, spread
 from common.run_folder import versions, write_atomically, write_json
 
 
@@ -113,13 +114,13 @@ def summarize(
                 seeds=seeds,
                 test_accuracies=test.tolist(),
                 test_mean=float(test.mean()),
-                test_spread=_spread(test),
+                test_spread=spread(test),
                 train_mean=float(of(label, "train_accuracy_last_epoch").mean()),
                 hidden_gap_mean=float(
                     of(label, "hidden_energy_gap_last_epoch").mean()
                 ),
                 difference=None if is_first else float(paired.mean()),
-                difference_interval=None if is_first else _interval(paired),
+                difference_interval=None if is_first else interval(paired),
             )
         )
     return summaries
@@ -136,7 +137,7 @@ def format_table(summaries: Sequence[Summary]) -> str:
         "hidden energy gap",
         f"paired difference to {first}",
     )
-    rows = [header, ("---",) * len(header)]
+    rows = [header]
     for summary in summaries:
         rows.append(
             (
@@ -148,7 +149,7 @@ def format_table(summaries: Sequence[Summary]) -> str:
                 _difference(summary),
             )
         )
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    return markdown_table(rows)
 
 
 def _difference(summary: Summary) -> str:
@@ -162,16 +163,3 @@ def _difference(summary: Summary) -> str:
 
 def _percent(fraction: float | None) -> str:
     return "-" if fraction is None else f"{100 * fraction:.2f}"
-
-
-def _spread(values: np.ndarray) -> float | None:
-    return float(values.std(ddof=1)) if len(values) > 1 else None
-
-
-def _interval(differences: np.ndarray) -> float | None:
-    """Half width of the 95 % Student t interval of the mean."""
-    count = len(differences)
-    if count < 2:
-        return None
-    quantile = stats.t.ppf(0.975, count - 1)
-    return float(quantile * differences.std(ddof=1) / np.sqrt(count))

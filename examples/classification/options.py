@@ -8,6 +8,7 @@ from typing import Any
 
 from classification.methods import MODEL_NAMES, POWERS, Method
 from classification.recipes import PUBLISHED, SHORT, Recipe
+from common import option_types
 from common.image_data import DATASETS
 
 _DESCRIPTION = """\
@@ -55,12 +56,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     data.add_argument(
         "--train_size",
-        type=_positive_int,
+        type=option_types.positive_int,
         help="train on so many images, equally many of each class",
     )
     data.add_argument(
         "--validation_size",
-        type=_positive_int,
+        type=option_types.positive_int,
         help="draw the curves with so many test images; final numbers always "
         "use all of them (default: all)",
     )
@@ -73,24 +74,24 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "steps of the published program (default: %(default)s)",
     )
     length = training.add_mutually_exclusive_group()
-    length.add_argument("--epochs", type=_positive_int)
-    length.add_argument("--steps", type=_positive_int)
-    training.add_argument("--batch_size", type=_positive_int)
-    training.add_argument("--learning_rate", type=_positive_float)
+    length.add_argument("--epochs", type=option_types.positive_int)
+    length.add_argument("--steps", type=option_types.positive_int)
+    training.add_argument("--batch_size", type=option_types.positive_int)
+    training.add_argument("--learning_rate", type=option_types.positive_float)
     training.add_argument(
         "--weight_decay",
-        type=_non_negative_float,
+        type=option_types.non_negative_float,
         help="factor of half the squared norm of all variables",
     )
     training.add_argument(
         "--width",
-        type=_positive_float,
+        type=option_types.positive_float,
         help="factor of the numbers of filters; 1 is CNN-9 as published",
     )
     training.add_argument(
         "--augmentation", choices=("none", "crop", "crop_flip")
     )
-    training.add_argument("--seed", type=_seed, default=0)
+    training.add_argument("--seed", type=option_types.seed, default=0)
     output = parser.add_argument_group("output")
     output.add_argument(
         "--output",
@@ -116,7 +117,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     comparison.add_argument(
         "--seeds",
         nargs="+",
-        type=_seed,
+        type=option_types.seed,
         metavar="SEED",
         help="seeds of the runs of each method (default: 0 1 2)",
     )
@@ -175,38 +176,3 @@ def _method(text: str) -> Method:
         return Method.parse(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _positive_int(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError
-    return value
-
-
-def _seed(text: str) -> int:
-    value = int(text)
-    if not 0 <= value < 2**31:
-        raise ValueError
-    return value
-
-
-def _positive_float(text: str) -> float:
-    value = float(text)
-    if not 0.0 < value < float("inf"):
-        raise ValueError
-    return value
-
-
-def _non_negative_float(text: str) -> float:
-    value = float(text)
-    if not 0.0 <= value < float("inf"):
-        raise ValueError
-    return value
-
-
-# What argparse calls the type in its message.
-_positive_int.__name__ = "integer >= 1"
-_seed.__name__ = "seed (integer from 0 to 2**31 - 1)"
-_positive_float.__name__ = "number > 0"
-_non_negative_float.__name__ = "number >= 0"

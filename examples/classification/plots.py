@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import keras
 import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from classification.training import (
@@ -17,16 +16,17 @@ from classification.training import (
     hidden_energy_gap,
     initial_model,
     is_hidden_gap,
-    read_history,
 )
-from common.checkpoints import LAST
+from common.checkpoints import LAST, read_history
+from common.figures import (
+    pairwise_angles,
+    plot_mean_curve,
+    random_angle_density,
+    save_figure,
+)
 from common.image_data import ImageData
-from common.run_folder import read_json, write_atomically
-from keras_mhe.analysis import (
-    NeuronKernel,
-    neuron_kernels,
-    optimal_cosine,
-)
+from common.run_folder import read_json
+from keras_mhe.analysis import NeuronKernel, neuron_kernels, optimal_cosine
 
 if TYPE_CHECKING:
     from classification.comparison import Summary
@@ -51,11 +51,11 @@ def draw_run(run: Run, images: ImageData, folder: Path) -> list[Path]:
     )
     half_space = run.method.model_name != "mhe"
     return [
-        _save(
+        save_figure(
             _training_figure(history, read_json(folder / INITIAL), title),
             folder / "training.png",
         ),
-        _save(
+        save_figure(
             _angle_figure(before, after, half_space, title),
             folder / "angles.png",
         ),
@@ -99,24 +99,11 @@ def draw_comparison(
     ):
         for index, (label, runs) in enumerate(histories.items()):
             curves = np.stack([curve_of(history) for history in runs])
-            _mean_curve(axes, curves, label, f"C{index}")
+            plot_mean_curve(axes, curves, label, f"C{index}")
         axes.set_title(f"{name}\n(mean and range over seeds)")
         axes.set_xlabel("epoch")
     validation.legend()
-    return _save(figure, folder / "comparison.png")
-
-
-def _mean_curve(axes: Axes, curves: np.ndarray, label: str, color: str) -> None:
-    epochs = 1 + np.arange(curves.shape[1])
-    axes.plot(epochs, curves.mean(axis=0), color=color, label=label)
-    axes.fill_between(
-        epochs,
-        curves.min(axis=0),
-        curves.max(axis=0),
-        color=color,
-        alpha=0.15,
-        linewidth=0,
-    )
+    return save_figure(figure, folder / "comparison.png")
 
 
 def _training_figure(
@@ -163,7 +150,7 @@ def _angle_figure(
     figure.suptitle(f"angles between the neurons of a layer: {title}")
     for axes, index in zip(figure.subplots(1, 4), chosen, strict=True):
         kernel = after[index]
-        angles = [pairwise_angles(k) for k in (before[index], kernel)]
+        angles = [pairwise_angles(_columns(k)) for k in (before[index], kernel)]
         edges = np.linspace(
             min(map(np.min, angles)), max(map(np.max, angles)), 61
         )
@@ -172,7 +159,11 @@ def _angle_figure(
         axes.hist(angles[1], edges, color="C0", label="after", **style)
         grid = np.linspace(edges[0], edges[-1], 400)
         axes.plot(
-            grid, _random_density(grid, kernel.dim), "k--", lw=1, label="random"
+            grid,
+            random_angle_density(grid, kernel.dim),
+            "k--",
+            lw=1,
+            label="random",
         )
         is_output = index == len(after) - 1
         optimum = optimal_angles(
@@ -192,13 +183,10 @@ def _angle_figure(
     return figure
 
 
-def pairwise_angles(kernel: NeuronKernel) -> np.ndarray:
-    """Angles of all pairs of a kernel's neurons, in degrees."""
-    weights = keras.ops.convert_to_numpy(kernel.variable).astype("float64")
-    columns = weights.reshape(-1, weights.shape[-1])
-    columns = columns / np.linalg.norm(columns, axis=0)
-    cosines = (columns.T @ columns)[np.triu_indices(columns.shape[1], k=1)]
-    return np.degrees(np.arccos(np.clip(cosines, -1.0, 1.0)))
+def _columns(kernel: NeuronKernel) -> np.ndarray:
+    """Returns the neurons of a kernel, whose last axis counts them."""
+    weights = keras.ops.convert_to_numpy(kernel.variable)
+    return weights.reshape(-1, weights.shape[-1])
 
 
 def optimal_angles(
@@ -215,23 +203,3 @@ def optimal_angles(
     cosine = optimal_cosine(num_neurons, dim, half_space=half_space)
     cosines = {cosine, -cosine} if half_space else {cosine}
     return tuple(math.degrees(math.acos(c)) for c in sorted(cosines))
-
-
-def _random_density(degrees: np.ndarray, dim: int) -> np.ndarray:
-    """Density of the angle of two random directions, per degree."""
-    log_norm = (
-        math.lgamma(dim / 2.0)
-        - math.lgamma((dim - 1) / 2.0)
-        - 0.5 * math.log(math.pi)
-    )
-    sine = np.maximum(np.sin(np.radians(degrees)), 1e-300)
-    density: np.ndarray = np.exp(log_norm + (dim - 2) * np.log(sine))
-    return density * math.pi / 180.0
-
-
-def _save(figure: Figure, path: Path) -> Path:
-    def write(place: Path) -> None:
-        figure.savefig(place, dpi=110)
-
-    write_atomically(path, write)
-    return path

@@ -9,25 +9,22 @@ from typing import Any
 import keras
 import numpy as np
 
-from classification.batches import EpochOrder, TrainingBatches, one_hot
+from classification.batches import TrainingBatches, one_hot
 from classification.methods import Method
 from classification.network import cnn9
 from classification.recipes import Recipe, compile_model
-from common.checkpoints import HISTORY, Checkpoints, resume
+from common.batches import EpochOrder
+from common.callbacks import KeepOffProgressBar, StopAfter
+from common.checkpoints import HISTORY, Checkpoints, read_history, resume
 from common.image_data import ImageData, balanced_subset
-from common.run_folder import read_json, versions, write_json
+from common.run_folder import RunError, claim, read_json, write_json
 from keras_mhe.callbacks import EnergyMonitor
 
-CONFIGURATION = "configuration.json"
 METRICS = "metrics.json"
 INITIAL = "initial_energies.json"
 
 #: The form in which all methods are watched: Riesz 2 energy in half space.
 WATCHED = {"power": 2, "distance": "euclidean", "half_space": True}
-
-
-class RunError(Exception):
-    """A run cannot be started or continued; one line says what to do."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +77,7 @@ def train(
     # What can be refused is, before the folder belongs to the run.
     x_train, y_train = _training_images(images, run)
     validation = _validation_images(images, run)
-    _claim(folder, run)
+    claim(folder, asdict(run))
     finished = read_json(folder / METRICS)
     if finished is not None:
         return finished
@@ -144,57 +141,6 @@ def initial_model(run: Run, images: ImageData) -> keras.Model:
     )
 
 
-class StopAfter(keras.callbacks.Callback):
-    """Ends the training in the middle of an epoch, after `steps` steps."""
-
-    def __init__(self, steps: int, steps_per_epoch: int) -> None:
-        super().__init__()
-        self._steps = steps
-        self._steps_per_epoch = steps_per_epoch
-        self._before = 0
-
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Counts the steps of the epochs before."""
-        self._before = epoch * self._steps_per_epoch
-
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Asks Keras to stop after the last step."""
-        if self._before + batch + 1 >= self._steps:
-            self.model.stop_training = True
-
-
-class KeepOffProgressBar(keras.callbacks.Callback):
-    """Removes logs by the beginning of their names; list it last."""
-
-    def __init__(self, *prefixes: str) -> None:
-        super().__init__()
-        self._prefixes = prefixes
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Removes the logs."""
-        for name in [n for n in logs or {} if n.startswith(self._prefixes)]:
-            del logs[name]
-
-
-def _claim(folder: Path, run: Run) -> None:
-    """Writes the configuration, or checks that the folder has the same."""
-    configuration = {"run": asdict(run), "versions": versions()}
-    found = read_json(folder / CONFIGURATION)
-    if found is None:
-        write_json(folder / CONFIGURATION, configuration)
-        return
-    backend = configuration["versions"]["keras_backend"]
-    wanted = asdict(run) | {"keras_backend": backend}
-    there = found["run"] | {"keras_backend": found["versions"]["keras_backend"]}
-    for name in wanted:
-        if wanted[name] != there.get(name):
-            raise RunError(
-                f"{folder} holds a run with {name}={there.get(name)!r}, now "
-                f"{name}={wanted[name]!r}: choose another --output, or remove "
-                "that folder to start again."
-            )
-
-
 def _training_images(
     images: ImageData, run: Run
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -245,19 +191,6 @@ def _final_metrics(
         "steps": int(model.optimizer.iterations),
         "epochs": len(history),
     }
-
-
-def read_history(folder: Path) -> np.ndarray:
-    """Returns the epochs of a run as a structured array, one row each."""
-    return np.atleast_1d(
-        np.genfromtxt(
-            folder / HISTORY,
-            delimiter=",",
-            names=True,
-            deletechars="",
-            replace_space="_",
-        )
-    )
 
 
 def hidden_energy_gap(history: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ import csv
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from common.run_folder import write_atomically
 
@@ -55,7 +56,10 @@ class Checkpoints(keras.callbacks.Callback):
 
 
 def resume(
-    model: keras.Model, folder: Path, steps_per_epoch: int
+    model: keras.Model,
+    folder: Path,
+    steps_per_epoch: int,
+    monitor: str = "val_accuracy",
 ) -> tuple[int, float]:
     """Restores a compiled, built model from the run's backup, if there is one.
 
@@ -63,10 +67,11 @@ def resume(
         model: Compiled model of the run.
         folder: The run's folder.
         steps_per_epoch: Training steps of a full epoch.
+        monitor: The metric of `Checkpoints`.
 
     Returns:
-        Number of finished epochs and the best validation accuracy in them,
-        `(0, -inf)` for a new run.
+        Number of finished epochs and the largest value of the metric in
+        them, `(0, -inf)` for a new run.
     """
     backup = folder / BACKUP
     finished = 0
@@ -76,8 +81,21 @@ def resume(
         # The last epoch may be shorter than the others.
         finished = -(-int(model.optimizer.iterations) // steps_per_epoch)
     rows = _keep_rows(folder / HISTORY, finished)
-    best = max((float(row["val_accuracy"]) for row in rows), default=None)
+    best = max((float(row[monitor]) for row in rows), default=None)
     return finished, float("-inf") if best is None else best
+
+
+def read_history(folder: Path) -> np.ndarray:
+    """Returns the epochs of a run as a structured array, one row each."""
+    return np.atleast_1d(
+        np.genfromtxt(
+            folder / HISTORY,
+            delimiter=",",
+            names=True,
+            deletechars="",
+            replace_space="_",
+        )
+    )
 
 
 def _keep_rows(history: Path, finished: int) -> list[dict[str, str]]:

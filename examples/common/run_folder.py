@@ -10,6 +10,12 @@ from typing import Any
 
 import keras
 
+CONFIGURATION = "configuration.json"
+
+
+class RunError(Exception):
+    """A run cannot be started or continued; one line says what to do."""
+
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Writes a file under another name beside `path`, then moves it there.
@@ -51,3 +57,31 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
+
+
+def claim(folder: Path, run: dict[str, Any]) -> None:
+    """Writes a run's configuration, or checks that the folder has the same.
+
+    Args:
+        folder: The run's folder, new or of the same run.
+        run: What determines the result of the run; JSON values.
+
+    Raises:
+        RunError: If the folder holds a run with another configuration, or
+            of another backend.
+    """
+    configuration = {"run": run, "versions": versions()}
+    found = read_json(folder / CONFIGURATION)
+    if found is None:
+        write_json(folder / CONFIGURATION, configuration)
+        return
+    backend = configuration["versions"]["keras_backend"]
+    wanted = json.loads(json.dumps(run)) | {"keras_backend": backend}
+    there = found["run"] | {"keras_backend": found["versions"]["keras_backend"]}
+    for name in wanted:
+        if wanted[name] != there.get(name):
+            raise RunError(
+                f"{folder} holds a run with {name}={there.get(name)!r}, now "
+                f"{name}={wanted[name]!r}: choose another --output, or remove "
+                "that folder to start again."
+            )

@@ -13,7 +13,7 @@ from PIL import Image
 
 import keras_mhe
 from cifar100 import main
-from classification.training import read_history
+from common.checkpoints import read_history
 from keras_mhe.regularizers import PublishedMHE, RegularizerSum
 from support import image_program as program
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from cifar100 import main
-from classification.training import read_history
+from common.checkpoints import read_history
 from support import image_program as program
 
 SCRIPT = Path(program.__file__)

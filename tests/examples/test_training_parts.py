@@ -4,17 +4,18 @@ import keras
 import numpy as np
 import pytest
 
-from classification.batches import TrainingBatches, random_crops, random_flips
+from classification.batches import TrainingBatches, random_crops
 from classification.methods import Method
 from classification.network import cnn9
-from classification.plots import optimal_angles, pairwise_angles
+from classification.plots import optimal_angles
 from classification.recipes import (
     PUBLISHED,
     SHORT,
     PublishedCrossEntropy,
     learning_rate_schedule,
 )
-from keras_mhe.analysis import NeuronKernel
+from common.batches import random_flips
+from common.figures import pairwise_angles
 
 
 def _images(count: int = 20, side: int = 32) -> np.ndarray:
@@ -189,8 +190,7 @@ def test_schedules() -> None:
 
 
 def test_angles_and_optima() -> None:
-    kernel = keras.Variable(np.array([[1.0, 0.0, -1.0], [0.0, 2.0, 0.0]]))
-    angles = pairwise_angles(NeuronKernel("k", kernel))
+    angles = pairwise_angles(np.array([[1.0, 0.0, -1.0], [0.0, 2.0, 0.0]]))
     np.testing.assert_allclose(sorted(angles), [90, 90, 180], atol=1e-4)
     assert optimal_angles(3, 4, half_space=True) == pytest.approx((90.0,))
     assert optimal_angles(3, 4, half_space=False) == pytest.approx((120.0,))

@@ -66,7 +66,7 @@ def _arm(moment: str, count: int) -> None:
 
         Checkpoints.on_train_end = lambda *_: _die()
     elif moment == "batch":
-        from classification.training import StopAfter
+        from common.callbacks import StopAfter
 
         count_step = StopAfter.on_train_batch_end
 

@@ -1,0 +1,52 @@
+"""Parts of pictures that several programs draw."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from common.run_folder import write_atomically
+
+
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Writes a figure in one step; returns its path."""
+    write_atomically(path, lambda place: figure.savefig(place, dpi=110))
+    return path
+
+
+def plot_mean_curve(
+    axes: Axes, curves: np.ndarray, label: str, color: str
+) -> None:
+    """Draws mean and range of curves `(runs, epochs)` over the epochs."""
+    epochs = 1 + np.arange(curves.shape[1])
+    axes.plot(epochs, curves.mean(axis=0), color=color, label=label)
+    axes.fill_between(
+        epochs,
+        curves.min(axis=0),
+        curves.max(axis=0),
+        color=color,
+        alpha=0.15,
+        linewidth=0,
+    )
+
+
+def pairwise_angles(neurons: np.ndarray) -> np.ndarray:
+    """Angles of all pairs of the columns of a matrix, in degrees."""
+    columns = neurons.astype("float64")
+    columns = columns / np.linalg.norm(columns, axis=0)
+    cosines = (columns.T @ columns)[np.triu_indices(columns.shape[1], k=1)]
+    return np.degrees(np.arccos(np.clip(cosines, -1.0, 1.0)))
+
+
+def random_angle_density(degrees: np.ndarray, dim: int) -> np.ndarray:
+    """Density of the angle of two random directions, per degree."""
+    log_norm = (
+        math.lgamma(dim / 2.0)
+        - math.lgamma((dim - 1) / 2.0)
+        - 0.5 * math.log(math.pi)
+    )
+    sine = np.maximum(np.sin(np.radians(degrees)), 1e-300)
+    density: np.ndarray = np.exp(log_norm + (dim - 2) * np.log(sine))
+    return density * math.pi / 180.0

@@ -1,0 +1,49 @@
+"""Types of command line options, named as argparse shows them."""
+
+
+def positive_int(text: str) -> int:
+    """Reads an integer of at least 1."""
+    value = int(text)
+    if value < 1:
+        raise ValueError
+    return value
+
+
+def non_negative_int(text: str) -> int:
+    """Reads an integer of at least 0."""
+    value = int(text)
+    if value < 0:
+        raise ValueError
+    return value
+
+
+def seed(text: str) -> int:
+    """Reads a seed."""
+    value = int(text)
+    if not 0 <= value < 2**31:
+        raise ValueError
+    return value
+
+
+def positive_float(text: str) -> float:
+    """Reads a finite number above 0."""
+    value = float(text)
+    if not 0.0 < value < float("inf"):
+        raise ValueError
+    return value
+
+
+def non_negative_float(text: str) -> float:
+    """Reads a finite number of at least 0."""
+    value = float(text)
+    if not 0.0 <= value < float("inf"):
+        raise ValueError
+    return value
+
+
+# What argparse calls the type in its message.
+positive_int.__name__ = "integer >= 1"
+non_negative_int.__name__ = "integer >= 0"
+seed.__name__ = "seed (integer from 0 to 2**31 - 1)"
+positive_float.__name__ = "number > 0"
+non_negative_float.__name__ = "number >= 0"
