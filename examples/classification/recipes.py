@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import keras
 from keras import ops
 
+from common.schedules import warmup_and_cosine
+
 LABEL_SMOOTHING = 0.01
 
 
@@ -92,13 +94,7 @@ def learning_rate_schedule(
         return keras.optimizers.schedules.PiecewiseConstantDecay(
             boundaries, rates
         )
-    warmup = max(1, total_steps // 20)
-    return keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=learning_rate / warmup,
-        decay_steps=max(1, total_steps - warmup),
-        warmup_target=learning_rate,
-        warmup_steps=warmup,
-    )
+    return warmup_and_cosine(learning_rate, total_steps)
 
 
 def compile_model(

@@ -4,7 +4,7 @@ A network is trained on some identities and verified on others: are these two
 images of the same one?
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -143,3 +143,46 @@ def _draw_pair(
         pair = np.array([generator.choice(members[index]) for index in both])
     first, second = sorted(int(image) for image in pair)
     return first, second
+
+
+class Subset:
+    """Some of the images, decoded no sooner than they are asked for.
+
+    Args:
+        images: All images.
+        chosen: Indices of those to keep, int64, shape `(num_images,)`.
+    """
+
+    def __init__(self, images: Images, chosen: np.ndarray) -> None:
+        self._images = images
+        self._chosen = chosen
+        self.shape = (len(chosen), *images.shape[1:])
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self._chosen)
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        """Returns the images of an integer array or of a slice."""
+        return self._images[self._chosen[index]]
+
+
+def with_identities(data: IdentityData, count: int, seed: int) -> IdentityData:
+    """Keeps so many of the training identities, drawn by the seed.
+
+    Raises:
+        DataError: If there are not so many.
+    """
+    total = len(data.identity_names)
+    if count > total:
+        raise DataError(
+            f"--identities={count}, but there are {total} to train on."
+        )
+    kept = np.sort(np.random.default_rng(seed).permutation(total)[:count])
+    chosen = np.flatnonzero(np.isin(data.y_train, kept))
+    return replace(
+        data,
+        x_train=Subset(data.x_train, chosen),
+        y_train=np.searchsorted(kept, data.y_train[chosen]),
+        identity_names=tuple(data.identity_names[index] for index in kept),
+    )

@@ -1,0 +1,16 @@
+"""Learning rates."""
+
+import keras
+
+
+def warmup_and_cosine(
+    learning_rate: float, total_steps: int
+) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Rate that rises over a twentieth of the steps and falls to zero."""
+    warmup = max(1, total_steps // 20)
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=learning_rate / warmup,
+        decay_steps=max(1, total_steps - warmup),
+        warmup_target=learning_rate,
+        warmup_steps=warmup,
+    )

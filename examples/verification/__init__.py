@@ -1,0 +1,1 @@
+"""Parts of the SphereFace+ program: heads, networks, training, scores."""

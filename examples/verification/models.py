@@ -1,0 +1,120 @@
+"""The trained model: images and labels to logits, and what is cut out of it."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from common.dataset_types import DataError
+from common.identity_data import IdentityData
+from verification.methods import Method
+from verification.networks import embedding_network
+from verification.recipes import Recipe, Stage
+
+
+def build_model(
+    method: Method, recipe: Recipe, data: IdentityData, seed: int
+) -> keras.Model:
+    """Returns an uncompiled model of inputs `[images, labels]`.
+
+    Its random weights come from the seed. Its layers `features` and `head`
+    are the embedding and the method's head.
+    """
+    keras.utils.set_random_seed(seed)
+    network = embedding_network(
+        data.x_train.shape[1:],
+        network=recipe.network,
+        embedding_size=recipe.embedding_size,
+        weight_decay=recipe.weight_decay,
+    )
+    labels = keras.Input((), dtype="int32", name="labels")
+    head = method.layer(len(data.identity_names), recipe)
+    logits = head((network.output, labels))
+    return keras.Model([network.input, labels], logits, name=recipe.network)
+
+
+def compile_model(
+    model: keras.Model, method: Method, stage: Stage, total_steps: int
+) -> None:
+    """Compiles the model with the head's loss and the stage's optimizer."""
+    model.compile(
+        optimizer=keras.optimizers.SGD(
+            stage.schedule(total_steps), momentum=0.9
+        ),
+        loss=method.loss(model.get_layer("head")),
+        metrics=["accuracy"],
+    )
+
+
+def embedding_of(model: keras.Model) -> keras.Model:
+    """Returns the part from images to embeddings, sharing the weights.
+
+    Raises:
+        DataError: If the model has no layer named `features`.
+    """
+    try:
+        features = model.get_layer("features").output
+    except ValueError:
+        raise DataError(
+            f"the model {model.name!r} has no layer named 'features'. Give a "
+            "model that this program has saved."
+        ) from None
+    return keras.Model(model.inputs[0], features, name="embedding")
+
+
+def predictor_of(model: keras.Model) -> keras.Model:
+    """Returns the part from images to logits without margin."""
+    network = embedding_of(model)
+    return keras.Model(
+        network.input, model.get_layer("head")(network.output), name="predictor"
+    )
+
+
+def load_model(path: Path) -> keras.Model:
+    """Loads a saved model, without running code that is in the file.
+
+    Raises:
+        DataError: If there is no such file, or it is not a Keras model.
+    """
+    if not path.is_file():
+        raise DataError(f"{path} is missing or not a file. Give a .keras file.")
+    try:
+        return keras.models.load_model(path, compile=False)
+    # Keras raises whatever the parts of a damaged or foreign file raise.
+    except Exception as error:
+        raise DataError(
+            f"{path} cannot be loaded as a Keras model ({error}). Give a file "
+            "that this program has saved."
+        ) from error
+
+
+def start_from(model: keras.Model, path: Path) -> None:
+    """Copies the weights of a saved model.
+
+    The head's class vectors, and its count of steps, are taken if the saved
+    model has as many classes, otherwise the embedding network only.
+
+    Raises:
+        DataError: If the file cannot be loaded, or has another network.
+    """
+    saved = load_model(path)
+    weights = embedding_of(saved).get_weights()
+    network = embedding_of(model)
+    shapes = [weight.shape for weight in weights]
+    expected = [tuple(weight.shape) for weight in network.weights]
+    if shapes != expected:
+        raise DataError(
+            f"{path} has another network than --network and --embedding_size "
+            "say: it cannot be trained on. Change these, or give another file."
+        )
+    network.set_weights(weights)
+    if any(layer.name == "head" for layer in saved.layers):
+        head, trained = model.get_layer("head"), saved.get_layer("head")
+        if trained.kernel.shape == head.kernel.shape:
+            head.kernel.assign(trained.kernel)
+            head.step.assign(trained.step)
+
+
+def class_vectors_of(model: keras.Model) -> np.ndarray:
+    """Returns the class vectors, shape `(embedding_size, num_classes)`."""
+    return keras.ops.convert_to_numpy(model.get_layer("head").kernel)

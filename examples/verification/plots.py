@@ -1,0 +1,226 @@
+"""Pictures of a run and of a comparison."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from common.checkpoints import LAST, read_history
+from common.figures import (
+    pairwise_angles,
+    plot_mean_curve,
+    random_angle_density,
+    save_figure,
+)
+from common.identity_data import IdentityData
+from keras_mhe.metrics import Verification
+from verification.models import (
+    build_model,
+    class_vectors_of,
+    embedding_of,
+    load_model,
+)
+from verification.scoring import embed, verify
+from verification.training import Run
+
+if TYPE_CHECKING:
+    from verification.comparison import Summary
+
+_SHOWN_IDENTITIES = 10
+
+
+def draw_run(
+    run: Run, data: IdentityData, folder: Path, start: Path | None = None
+) -> list[Path]:
+    """Draws the pictures of a finished run.
+
+    `training.png` has its curves, `verification.png` the ROC curve, the
+    scores and the angles between class vectors; an embedding of two or three
+    dimensions gives `features.png` too.
+
+    Args:
+        run: The run.
+        data: Its data set.
+        folder: The run's folder.
+        start: The model that the run began with.
+
+    Returns:
+        The paths of the pictures.
+    """
+    title = f"{run.dataset}, {run.method.label}, seed {run.seed}"
+    model = load_model(folder / LAST)
+    if start is None:
+        first = build_model(run.method, run.recipe, data, run.seed)
+    else:
+        first = load_model(start)
+    network = embedding_of(model)
+    result = verify(network, data, mirror=run.recipe.mirror)
+    vectors = class_vectors_of(model)
+    pictures = [
+        save_figure(
+            _training_figure(read_history(folder), title),
+            folder / "training.png",
+        ),
+        save_figure(
+            _verification_figure(
+                result,
+                data.pairs.is_same,
+                (class_vectors_of(first), vectors),
+                title,
+            ),
+            folder / "verification.png",
+        ),
+    ]
+    if vectors.shape[0] in (2, 3):
+        shown = data.y_train < _SHOWN_IDENTITIES
+        features = embed(network, data.x_train[np.flatnonzero(shown)])
+        pictures.append(
+            save_figure(
+                _feature_figure(features, data.y_train[shown], vectors, title),
+                folder / "features.png",
+            )
+        )
+    return pictures
+
+
+def draw_comparison(
+    summaries: Sequence["Summary"],
+    histories: dict[str, list[np.ndarray]],
+    folder: Path,
+) -> Path:
+    """Draws `comparison.png`: final scores and mean curves.
+
+    Args:
+        summaries: One per method.
+        histories: For each method, the histories of its runs.
+        folder: Where the picture goes.
+
+    Returns:
+        The path of the picture.
+    """
+    figure = Figure(figsize=(12, 8), layout="constrained")
+    final, verification, angle, loss = figure.subplots(2, 2).flat
+    positions = np.arange(len(summaries))
+    accuracies = 100 * np.array([s.accuracies for s in summaries])
+    final.plot(positions, accuracies, color="0.8", linewidth=1)
+    for position, row in zip(positions, accuracies, strict=True):
+        final.plot([position] * len(row), row, "o", color=f"C{position}")
+        final.plot(position, row.mean(), "_", color="black", markersize=30)
+    final.set_xticks(
+        positions, [s.method.replace("+", "\n+") for s in summaries]
+    )
+    final.tick_params("x", labelsize="small")
+    final.set_xlim(-0.5, len(summaries) - 0.5)
+    final.set_title(
+        "10-fold accuracy after the last epoch, %\n(line: one seed)"
+    )
+    for axes, name, factor, title in (
+        (verification, "val_verification", 100, "10-fold accuracy, %"),
+        (angle, "class_nearest_angle", 1, "mean angle to the nearest class, °"),
+        (loss, "loss", 1, "loss, energy and weight decay included"),
+    ):
+        for index, (label, runs) in enumerate(histories.items()):
+            curves = np.stack([factor * history[name] for history in runs])
+            plot_mean_curve(axes, curves, label, f"C{index}")
+        axes.set_title(f"{title}\n(mean and range over seeds)")
+        axes.set_xlabel("epoch of the second training")
+    angle.legend(fontsize="small")
+    return save_figure(figure, folder / "comparison.png")
+
+
+def _training_figure(history: np.ndarray, title: str) -> Figure:
+    figure = Figure(figsize=(13, 4), layout="constrained")
+    figure.suptitle(title)
+    loss, accuracy, classes = figure.subplots(1, 3)
+    epochs = 1 + history["epoch"]
+    loss.plot(epochs, history["loss"])
+    loss.set_title("loss, with margin, energy and weight decay")
+    accuracy.plot(epochs, 100 * history["accuracy"], label="training, margin")
+    accuracy.plot(
+        epochs, 100 * history["val_verification"], label="verification"
+    )
+    accuracy.set_title("accuracy, %")
+    classes.plot(epochs, history["class_nearest_angle"], label="mean nearest")
+    classes.plot(epochs, history["class_angle"], label="smallest")
+    classes.set_title("angles between class vectors, °")
+    for axes in (loss, accuracy, classes):
+        axes.set_xlabel("epoch")
+    accuracy.legend()
+    classes.legend()
+    return figure
+
+
+def _verification_figure(
+    result: Verification,
+    is_same: np.ndarray,
+    class_vectors: tuple[np.ndarray, np.ndarray],
+    title: str,
+) -> Figure:
+    figure = Figure(figsize=(13, 4), layout="constrained")
+    figure.suptitle(title)
+    roc, scores, angles = figure.subplots(1, 3)
+    positive = result.false_positive_rates > 0
+    roc.plot(
+        result.false_positive_rates[positive],
+        100 * result.true_positive_rates[positive],
+    )
+    roc.set_xscale("log")
+    roc.set_xlabel("false positive rate")
+    roc.set_title(
+        f"true positive rate, %; AUC {result.auc:.4f}, EER {result.eer:.2%}"
+    )
+    edges = np.linspace(result.scores.min(), result.scores.max(), 61)
+    style = {"density": True, "histtype": "stepfilled", "alpha": 0.5}
+    scores.hist(result.scores[is_same], edges, label="genuine", **style)
+    scores.hist(result.scores[~is_same], edges, label="impostor", **style)
+    scores.axvline(result.thresholds.mean(), color="black", lw=1, ls="--")
+    scores.set_title(f"cosines of pairs; accuracy {result.accuracy:.2%}")
+    scores.set_yticks([])
+    scores.legend()
+    both = [pairwise_angles(vectors) for vectors in class_vectors]
+    edges = np.linspace(min(map(np.min, both)), max(map(np.max, both)), 81)
+    angles.hist(both[0], edges, color="0.5", label="before", **style)
+    angles.hist(both[1], edges, color="C0", label="after", **style)
+    grid = np.linspace(edges[0], edges[-1], 400)
+    density = random_angle_density(grid, len(class_vectors[0]))
+    angles.plot(grid, density, "k--", lw=1, label="random")
+    angles.set_title("angles between class vectors, °")
+    angles.set_yticks([])
+    angles.legend()
+    return figure
+
+
+def _feature_figure(
+    features: np.ndarray,
+    identities: np.ndarray,
+    class_vectors: np.ndarray,
+    title: str,
+) -> Figure:
+    """Directions of the features of some identities, on circle or sphere."""
+    points = features / np.linalg.norm(features, axis=1, keepdims=True)
+    vectors = class_vectors / np.linalg.norm(class_vectors, axis=0)
+    figure = Figure(figsize=(6, 6), layout="constrained")
+    if len(vectors) == 2:
+        axes = figure.add_subplot(aspect="equal")
+    else:
+        axes = figure.add_subplot(projection="3d", box_aspect=(1, 1, 1))
+        longitude, latitude = np.mgrid[0 : 2 * np.pi : 25j, 0 : np.pi : 13j]
+        axes.plot_wireframe(
+            np.cos(longitude) * np.sin(latitude),
+            np.sin(longitude) * np.sin(latitude),
+            np.cos(latitude),
+            color="0.85",
+            linewidth=0.5,
+        )
+    axes.set_axis_off()
+    axes.set_title(f"directions of features: {title}", fontsize="medium")
+    for identity in np.unique(identities):
+        color = f"C{identity % 10}"
+        axes.plot(
+            *points[identities == identity].T, ".", color=color, markersize=4
+        )
+        line = np.stack([np.zeros(len(vectors)), vectors[:, identity]])
+        axes.plot(*line.T, color=color, linewidth=1.5)
+    return figure

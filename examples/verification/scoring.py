@@ -1,0 +1,97 @@
+"""Embeddings of images, and how well they verify pairs."""
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from common.identity_data import IdentityData, Images, Subset
+from keras_mhe import analysis
+from keras_mhe.functional import hyperspherical_energy
+from keras_mhe.metrics import Verification, verify_pairs
+
+_BATCH = 500
+
+
+def embed(
+    network: keras.Model, images: Images, *, mirror: bool = False
+) -> np.ndarray:
+    """Returns embeddings, float32, shape `(num_images, embedding_size)`.
+
+    Args:
+        network: The embedding network.
+        images: The images, uint8.
+        mirror: Whether to append the embedding of the mirror image, as
+            published: the result is twice as long.
+    """
+    parts = []
+    for start in range(0, len(images), _BATCH):
+        pixels = images[start : start + _BATCH].astype("float32")
+        parts.append(network.predict_on_batch(pixels))
+        if mirror:
+            mirrored = np.ascontiguousarray(pixels[:, :, ::-1])
+            both = (parts[-1], network.predict_on_batch(mirrored))
+            parts[-1] = np.concatenate(both, axis=1)
+    return np.concatenate(parts)
+
+
+def verify(
+    network: keras.Model, data: IdentityData, *, mirror: bool
+) -> Verification:
+    """Scores the pairs of a data set by the published protocol.
+
+    Cosines of centered embeddings, the threshold of a fold chosen on the
+    other folds.
+    """
+    pairs = data.pairs
+    used, places = np.unique([pairs.first, pairs.second], return_inverse=True)
+    embeddings = embed(network, Subset(data.x_test, used), mirror=mirror)
+    first, second = embeddings[places.reshape(2, -1)]
+    return verify_pairs(
+        first,
+        second,
+        pairs.is_same,
+        folds=pairs.folds,
+        center=True,
+        false_positive_rates=(1e-2, 1e-3),
+    )
+
+
+@dataclass(frozen=True)
+class ClassVectors:
+    """How diverse the class vectors of a head are.
+
+    Attributes:
+        energy_gap: logarithmic energy, 0 at the proven bound and 1 for random
+            directions.
+        smallest_angle: Between any two, in degrees.
+        mean_nearest_angle: Mean over the classes of the angle to the nearest
+            other class, in degrees.
+    """
+
+    energy_gap: float
+    smallest_angle: float
+    mean_nearest_angle: float
+
+
+def class_vectors(kernel: np.ndarray) -> ClassVectors:
+    """Measures the columns of a head's kernel, shape `(dim, classes)`."""
+    dim, count = kernel.shape
+    energy = float(
+        keras.ops.convert_to_numpy(hyperspherical_energy(kernel, power=0))
+    )
+    units = kernel / np.linalg.norm(kernel, axis=0)
+    nearest = np.empty(count)
+    for start in range(0, count, _BATCH):
+        cosines = units[:, start : start + _BATCH].T @ units
+        rows = np.arange(len(cosines))
+        cosines[rows, start + rows] = -1.0
+        nearest[start : start + _BATCH] = cosines.max(axis=1)
+    angles = np.degrees(np.arccos(np.clip(nearest, -1.0, 1.0)))
+    return ClassVectors(
+        energy_gap=float(
+            analysis.energy_gap(energy, num_neurons=count, dim=dim, power=0)
+        ),
+        smallest_angle=float(angles.min()),
+        mean_nearest_angle=float(angles.mean()),
+    )

@@ -1,0 +1,211 @@
+"""One run: train, resume, verify, and fill the run's folder."""
+
+import hashlib
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from common.batches import EpochOrder
+from common.callbacks import KeepOffProgressBar, RefuseDivergence, StopAfter
+from common.checkpoints import LAST, Checkpoints, read_history, resume
+from common.identity_data import IdentityData
+from common.run_folder import (
+    claim,
+    read_json,
+    write_atomically,
+    write_json,
+)
+from verification.batches import IdentityBatches
+from verification.methods import Method
+from verification.models import (
+    build_model,
+    class_vectors_of,
+    compile_model,
+    embedding_of,
+    predictor_of,
+    start_from,
+)
+from verification.monitor import VERIFICATION, VerificationMonitor
+from verification.recipes import Recipe
+from verification.scoring import class_vectors, verify
+
+METRICS = "metrics.json"
+EMBEDDING = "embedding.keras"
+
+_DIVERGED = (
+    "What was saved before is finite. Lower --learning_rate or --strength, or "
+    "let SphereFace's margin set in later (--lambda_gamma), with another "
+    "--output."
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What determines the result of a run.
+
+    Attributes:
+        dataset: Name of the data set.
+        method: The method under test.
+        recipe: Everything that is tuned for the data set.
+        seed: Seed of weights, order and mirroring.
+        identities: Number of training identities; `None` for all.
+    """
+
+    dataset: str
+    method: Method
+    recipe: Recipe
+    seed: int
+    identities: int | None = None
+
+    @property
+    def pretraining(self) -> "Run":
+        """The run without energy that this one begins with."""
+        assert self.recipe.pretraining is not None
+        recipe = replace(
+            self.recipe, pretraining=None, training=self.recipe.pretraining
+        )
+        return replace(self, method=self.method.without_energy, recipe=recipe)
+
+
+def train_from_start(
+    run: Run,
+    data: IdentityData,
+    folder: Path,
+    pretraining_folder: Path,
+    *,
+    start: Path | None = None,
+) -> dict[str, Any]:
+    """Trains without energy, then with it, each from where it stopped.
+
+    Args:
+        run: The run.
+        data: Its data set.
+        folder: The run's folder.
+        pretraining_folder: Folder of the training without energy, which runs
+            of several methods may share.
+        start: Saved model to begin with, if there is no such training.
+
+    Returns:
+        The metrics of the training with energy, as of `train`.
+    """
+    if run.recipe.pretraining is None:
+        return train(run, data, folder, start=start)
+    train(run.pretraining, data, pretraining_folder)
+    keras.utils.clear_session()
+    return train(run, data, folder, start=pretraining_folder / LAST)
+
+
+def train(
+    run: Run, data: IdentityData, folder: Path, *, start: Path | None = None
+) -> dict[str, Any]:
+    """Trains to the end, from wherever the folder's run stopped.
+
+    Args:
+        run: The run.
+        data: Its data set.
+        folder: The run's folder, new or of the same run.
+        start: Saved model to begin with.
+
+    Returns:
+        The final metrics, as written to `METRICS`.
+
+    Raises:
+        RunError: If the folder holds a run with another configuration, or
+            the training diverged.
+        DataError: If `start` cannot be used.
+    """
+    recipe, stage = run.recipe, run.recipe.training
+    batches = IdentityBatches(
+        data.x_train,
+        data.y_train,
+        batch_size=min(recipe.batch_size, len(data.x_train)),
+        mirror=recipe.mirror,
+        seed=run.seed,
+    )
+    model = build_model(run.method, recipe, data, run.seed)
+    # What can be refused is, before the folder belongs to the run.
+    if start is not None:
+        start_from(model, start)
+    claim(folder, asdict(run) | {"start": _digest(start)})
+    finished = read_json(folder / METRICS)
+    if finished is not None:
+        return finished
+    total_steps = stage.steps or (stage.epochs or 0) * len(batches)
+    epochs = -(-total_steps // len(batches))
+    compile_model(model, run.method, stage, total_steps)
+    first = class_vectors(class_vectors_of(model))
+    first_epoch, best = resume(model, folder, len(batches), VERIFICATION)
+    if first_epoch < epochs or not (folder / LAST).exists():
+        model.fit(
+            batches,
+            epochs=epochs,
+            initial_epoch=first_epoch,
+            # The batches are shuffled already; Keras would change their order
+            # by a generator that a resume starts anew.
+            shuffle=False,
+            callbacks=[
+                EpochOrder(batches),
+                StopAfter(total_steps, len(batches)),
+                RefuseDivergence(_DIVERGED),
+                VerificationMonitor(data, mirror=recipe.mirror),
+                keras.callbacks.CSVLogger(
+                    str(folder / "history.csv"), append=True
+                ),
+                Checkpoints(folder, best, VERIFICATION),
+                KeepOffProgressBar("class_", "seconds", "cpu_seconds"),
+            ],
+        )
+    write_atomically(folder / EMBEDDING, embedding_of(model).save)
+    metrics = _final_metrics(model, data, recipe, folder)
+    metrics |= {
+        f"{name}_before": value for name, value in asdict(first).items()
+    }
+    write_json(folder / METRICS, metrics)
+    return metrics
+
+
+def _digest(path: Path | None) -> str | None:
+    """Returns a checksum of what the run begins with."""
+    if path is None:
+        return None
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _final_metrics(
+    model: keras.Model, data: IdentityData, recipe: Recipe, folder: Path
+) -> dict[str, Any]:
+    """Scores of the last epoch."""
+    result = verify(embedding_of(model), data, mirror=recipe.mirror)
+    history = read_history(folder)
+    return {
+        "verification_accuracy": result.accuracy,
+        "verification_spread_of_folds": float(result.accuracy_of_folds.std()),
+        "equal_error_rate": result.eer,
+        "auc": result.auc,
+        "tpr_at_fpr": {
+            f"{rate:g}": tpr for rate, tpr in result.tpr_at_fpr.items()
+        },
+        "train_accuracy": _train_accuracy(model, data),
+        "best_verification_accuracy": float(history[VERIFICATION].max()),
+        "best_epoch": int(history[VERIFICATION].argmax()) + 1,
+        "steps": int(model.optimizer.iterations),
+        "epochs": len(history),
+        "seconds": float(history["seconds"].sum()),
+        "cpu_seconds": float(history["cpu_seconds"].sum()),
+        **asdict(class_vectors(class_vectors_of(model))),
+    }
+
+
+def _train_accuracy(model: keras.Model, data: IdentityData) -> float:
+    """Share of training images whose nearest class is theirs, no margin."""
+    predictor = predictor_of(model)
+    right = 0
+    for start in range(0, len(data.x_train), 500):
+        pixels = data.x_train[start : start + 500].astype("float32")
+        logits = predictor.predict_on_batch(pixels)
+        labels = data.y_train[start : start + 500]
+        right += int(np.sum(logits.argmax(axis=-1) == labels))
+    return right / len(data.x_train)

@@ -1,0 +1,133 @@
+"""What a saved model is for: scores, and embeddings of new images."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common.dataset_types import DataError
+from common.identity_data import IdentityData, Images
+from common.image_files import ImageFiles, list_images
+from common.run_folder import write_atomically, write_json
+from verification.models import embedding_of, load_model
+from verification.scoring import embed, verify
+
+
+def evaluate(
+    model: Path, data: IdentityData, mirror: bool, output: Path | None
+) -> str:
+    """Verifies the pairs of a data set with a saved model.
+
+    Args:
+        model: File of the whole model or of the embedding network.
+        data: The data set.
+        mirror: Whether to append the features of the mirror images.
+        output: JSON file to write, or `None`.
+
+    Returns:
+        The scores as text.
+
+    Raises:
+        DataError: If the model cannot be loaded, or is for other images.
+    """
+    network = embedding_of(load_model(model))
+    _check_shape(network.input_shape[1:], data.x_test.shape[1:], model)
+    result = verify(network, data, mirror=mirror)
+    if output is not None:
+        arrays = {"scores", "false_positive_rates", "true_positive_rates"}
+        numbers: dict[str, Any] = {
+            name: value.tolist() if isinstance(value, np.ndarray) else value
+            for name, value in asdict(result).items()
+            if name not in arrays
+        }
+        write_json(
+            output, {"model": str(model), "source": data.source} | numbers
+        )
+    rates = ", ".join(
+        f"{tpr:.2%} at FPR {rate:g}" for rate, tpr in result.tpr_at_fpr.items()
+    )
+    spread = result.accuracy_of_folds.std()
+    return (
+        f"{len(data.pairs)} pairs: {result.accuracy:.2%} right "
+        f"({len(result.accuracy_of_folds)} folds, spread {spread:.2%}), "
+        f"equal error rate {result.eer:.2%}, AUC {result.auc:.4f}, TPR {rates}"
+    )
+
+
+def write_embeddings(
+    model: Path, places: list[Path], output: Path | None
+) -> str:
+    """Writes the embeddings of images to an NPZ file.
+
+    Args:
+        model: File of the whole model or of the embedding network.
+        places: Image files, and folders of which all images are taken.
+        output: The file, or `None` for `embeddings.npz`. It gets the arrays
+            `embeddings`, float32 of shape `(num_images, embedding_size)`, and
+            `files`, their paths.
+
+    Returns:
+        What was written, as text.
+
+    Raises:
+        DataError: If the model or an image cannot be used.
+    """
+    network = embedding_of(load_model(model))
+    files: list[Path] = []
+    for place in places:
+        if place.is_dir():
+            files += sorted(list_images(place).values())
+        else:
+            files.append(place)
+    if not files:
+        raise DataError(f"{places[0]} holds no image. Give files or folders.")
+    height, width, channels = network.input_shape[1:]
+    images: Images = ImageFiles(files, (height, width))
+    if channels == 1:
+        images = Gray(images)
+    embeddings = embed(network, images)
+    path = output or Path("embeddings.npz")
+
+    def write(place: Path) -> None:
+        with place.open("wb") as file:
+            np.savez(
+                file,
+                embeddings=embeddings,
+                files=np.array([str(file) for file in files]),
+            )
+
+    write_atomically(path, write)
+    return f"{path}: {len(files)} embeddings of length {embeddings.shape[1]}"
+
+
+class Gray:
+    """The brightness of RGB images, for networks of one channel.
+
+    Args:
+        images: The images, `(num_images, height, width, 3)`.
+    """
+
+    def __init__(self, images: Images) -> None:
+        self._images = images
+        self.shape = (*images.shape[:-1], 1)
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self._images)
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        """Returns the images by the weights of ITU-R BT.601."""
+        brightness = self._images[index] @ np.array([0.299, 0.587, 0.114])
+        return np.rint(brightness).astype("uint8")[..., np.newaxis]
+
+
+def _check_shape(
+    expected: tuple[int, ...], received: tuple[int, ...], model: Path
+) -> None:
+    if tuple(expected) != tuple(received):
+        raise DataError(
+            f"{model} takes images of the shape {tuple(expected)}, those of "
+            f"the data set have {tuple(received)}. Give the data set that it "
+            "was trained on."
+        )
