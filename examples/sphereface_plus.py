@@ -61,7 +61,7 @@ def _load(options: argparse.Namespace) -> IdentityData:
             test_identities=options.test_identities,
             num_pairs=options.num_pairs,
             seed=options.data_seed,
-            pairs_file=options.pairs,
+            pairs_file=options.pairs_file,
             pairs_dir=options.pairs_dir,
         )
     if options.identities is None:

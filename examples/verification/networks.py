@@ -23,7 +23,7 @@ class Stages:
 NETWORKS = {
     "sphereface20": Stages((64, 128, 256, 512), (1, 2, 4, 1)),
     "sphereface4": Stages((64, 128, 256, 512), (0, 0, 0, 0)),
-    "small": Stages((32, 64, 128), (0, 0, 0)),
+    "small": Stages((24, 48, 96), (0, 0, 0)),
 }
 
 

@@ -173,7 +173,7 @@ def _add_data(group: Any) -> None:
         help="the folder with the identities, for --dataset folders",
     )
     group.add_argument(
-        "--pairs",
+        "--pairs_file",
         type=Path,
         help="pairs to verify, in the format of LFW's pairs.txt; without it "
         "--test_identities are kept from training and paired",
@@ -181,13 +181,13 @@ def _add_data(group: Any) -> None:
     group.add_argument(
         "--pairs_dir",
         type=Path,
-        help="the folder with the identities that --pairs names",
+        help="the folder with the identities that --pairs_file names",
     )
     group.add_argument(
         "--test_identities",
         type=option_types.positive_int,
         help="identities to verify instead of to train on, for --dataset "
-        "folders without --pairs (default: a tenth)",
+        "folders without --pairs_file (default: a tenth)",
     )
     group.add_argument(
         "--num_pairs",
@@ -321,8 +321,8 @@ def _check(
     if options.dataset == "folders" and not options.embed:
         if options.data_dir is None:
             parser.error("--dataset folders needs --data_dir")
-        if (options.pairs is None) != (options.pairs_dir is None):
-            parser.error("--pairs and --pairs_dir go together")
+        if (options.pairs_file is None) != (options.pairs_dir is None):
+            parser.error("--pairs_file and --pairs_dir go together")
     if options.num_pairs % 20:
         parser.error("--num_pairs must be a multiple of 20: ten folds, halves")
     if options.pretrained and options.pretrain_epochs:
