@@ -18,7 +18,8 @@ class VerificationMonitor(keras.callbacks.Callback):
     `val_verification` is the accuracy of the folds and `val_eer` the equal
     error rate; `class_energy_gap`, `class_angle` (the smallest, in degrees)
     and `class_nearest_angle` (the mean to the nearest) are those of the
-    class vectors; `lambda` is that of a SphereFace head; `seconds` and
+    class vectors; `lambda` is that of a
+    SphereFace head in the last step; `seconds` and
     `cpu_seconds` of the epoch do not count the measuring.
 
     Args:
@@ -52,7 +53,7 @@ class VerificationMonitor(keras.callbacks.Callback):
         logs["class_nearest_angle"] = classes.mean_nearest_angle
         head = self.model.get_layer("head")
         if hasattr(head, "lambda_at"):
-            logs["lambda"] = float(head.lambda_at(head.step))
+            logs["lambda"] = float(head.lambda_at(head.step - 1))
         for name, started, ended in zip(
             ("seconds", "cpu_seconds"), self._started, clocks, strict=True
         ):

@@ -10,9 +10,16 @@ import numpy as np
 
 from common.batches import EpochOrder
 from common.callbacks import KeepOffProgressBar, RefuseDivergence, StopAfter
-from common.checkpoints import LAST, Checkpoints, read_history, resume
+from common.checkpoints import (
+    HISTORY,
+    LAST,
+    Checkpoints,
+    read_history,
+    resume,
+)
 from common.identity_data import IdentityData
 from common.run_folder import (
+    RunError,
     claim,
     read_json,
     write_atomically,
@@ -139,25 +146,28 @@ def train(
     first = class_vectors(class_vectors_of(model))
     first_epoch, best = resume(model, folder, len(batches), VERIFICATION)
     if first_epoch < epochs or not (folder / LAST).exists():
-        model.fit(
-            batches,
-            epochs=epochs,
-            initial_epoch=first_epoch,
-            # The batches are shuffled already; Keras would change their order
-            # by a generator that a resume starts anew.
-            shuffle=False,
-            callbacks=[
-                EpochOrder(batches),
-                StopAfter(total_steps, len(batches)),
-                RefuseDivergence(_DIVERGED),
-                VerificationMonitor(data, mirror=recipe.mirror),
-                keras.callbacks.CSVLogger(
-                    str(folder / "history.csv"), append=True
-                ),
-                Checkpoints(folder, best, VERIFICATION),
-                KeepOffProgressBar("class_", "seconds", "cpu_seconds"),
-            ],
-        )
+        history = keras.callbacks.CSVLogger(str(folder / HISTORY), append=True)
+        try:
+            model.fit(
+                batches,
+                epochs=epochs,
+                initial_epoch=first_epoch,
+                # The batches are shuffled already; Keras would change their
+                # order by a generator that a resume starts anew.
+                shuffle=False,
+                callbacks=[
+                    EpochOrder(batches),
+                    StopAfter(total_steps, len(batches)),
+                    RefuseDivergence(_DIVERGED),
+                    VerificationMonitor(data, mirror=recipe.mirror),
+                    history,
+                    Checkpoints(folder, best, VERIFICATION),
+                    KeepOffProgressBar("class_", "seconds", "cpu_seconds"),
+                ],
+            )
+        except RunError:
+            history.on_train_end()  # Closes its file.
+            raise
     write_atomically(folder / EMBEDDING, embedding_of(model).save)
     metrics = _final_metrics(model, data, recipe, folder)
     metrics |= {

@@ -1,9 +1,6 @@
 """A run that is killed again and again ends like one that was not."""
 
 import json
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
@@ -13,26 +10,13 @@ import pytest
 from cifar100 import main
 from common.checkpoints import read_history
 from support import image_program as program
+from support.killing import run_and_kill
 
-SCRIPT = Path(program.__file__)
 
-
-def run_and_kill(folder: Path, moment: str, count: int) -> None:
+def kill(folder: Path, moment: str, count: int) -> None:
     """Continues the run in a process that dies at the given moment."""
-    finished = subprocess.run(
-        [
-            sys.executable,
-            str(SCRIPT),
-            moment,
-            str(count),
-            *program.SMALL,
-            f"--output={folder}",
-        ],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert finished.returncode == -signal.SIGKILL, finished.stderr
+    arguments = [*program.SMALL, f"--output={folder}"]
+    run_and_kill("cifar100", arguments, moment, count)
 
 
 def metrics_of(folder: Path) -> dict[str, float]:
@@ -51,18 +35,18 @@ def test_killed_run_ends_like_uninterrupted(
 ) -> None:
     folder = tmp_path / "run"
     # In the first epoch, before there is any backup.
-    run_and_kill(folder, "batch", 2)
+    kill(folder, "batch", 2)
     assert not (folder / "backup.weights.h5").exists()
     # While the first best model is being written: its history row is there.
-    run_and_kill(folder, "half_best", 1)
+    kill(folder, "half_best", 1)
     assert not (folder / "best.keras").exists()
     # While the backup of the second epoch is being written.
-    run_and_kill(folder, "half_backup", 2)
+    kill(folder, "half_backup", 2)
     assert len(read_history(folder)) == 2
     # After the backup of the second epoch was written, before it counts.
-    run_and_kill(folder, "before_move", 1)
+    kill(folder, "before_move", 1)
     # When all epochs are over, before the last model is written.
-    run_and_kill(folder, "end", 1)
+    kill(folder, "end", 1)
     assert not (folder / "last.keras").exists()
 
     assert main([*program.SMALL, f"--output={folder}"]) == 0

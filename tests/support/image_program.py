@@ -1,15 +1,4 @@
-"""The image program with the smallest settings, and ways to kill it.
-
-Run as a script it starts the program and kills itself with SIGKILL at a
-moment: `python image_program.py MOMENT COUNT ARGUMENT ...`.
-"""
-
-import os
-import signal
-import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+"""The image program with the smallest settings."""
 
 SMALL = [
     "--dataset=digits",
@@ -21,69 +10,3 @@ SMALL = [
 #: Three steps make an epoch: the last of three epochs is cut short.
 STEPS = 8
 EPOCHS = 3
-
-
-def _die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _arm(moment: str, count: int) -> None:
-    """Makes the process kill itself at the `count`-th such moment."""
-    import keras
-
-    seen = 0
-
-    def reached() -> bool:
-        nonlocal seen
-        seen += 1
-        return seen == count
-
-    def half_written(write: Callable[..., Any]) -> Callable[..., Any]:
-        def write_half(model: Any, path: Path, *args: Any) -> None:
-            write(model, path, *args)
-            if reached():
-                content = Path(path).read_bytes()
-                Path(path).write_bytes(content[: len(content) // 2])
-                _die()
-
-        return write_half
-
-    if moment == "half_backup":
-        keras.Model.save_weights = half_written(keras.Model.save_weights)
-    elif moment == "half_best":
-        keras.Model.save = half_written(keras.Model.save)
-    elif moment == "before_move":
-        move = os.replace
-
-        def replace(source: Any, target: Any) -> None:
-            if Path(target).name == "backup.weights.h5" and reached():
-                _die()
-            move(source, target)
-
-        os.replace = replace
-    elif moment == "end":
-        from common.checkpoints import Checkpoints
-
-        Checkpoints.on_train_end = lambda *_: _die()
-    elif moment == "batch":
-        from common.callbacks import StopAfter
-
-        count_step = StopAfter.on_train_batch_end
-
-        def on_train_batch_end(self: Any, batch: int, logs: Any = None) -> None:
-            if reached():
-                _die()
-            count_step(self, batch, logs)
-
-        StopAfter.on_train_batch_end = on_train_batch_end
-    else:
-        raise ValueError(f"unknown moment {moment!r}")
-
-
-if __name__ == "__main__":
-    examples = Path(__file__).resolve().parents[2] / "examples"
-    sys.path.insert(0, str(examples))
-    _arm(sys.argv[1], int(sys.argv[2]))
-    from cifar100 import main
-
-    sys.exit(main(sys.argv[3:]))

@@ -1,0 +1,309 @@
+"""The SphereFace+ program from its command line to its files."""
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import sphereface_plus
+from common.checkpoints import read_history
+from keras_mhe import MHE
+from keras_mhe.metrics import verify_pairs
+from sphereface_plus import main
+from support.small_identities import SMALL, write_identities
+from verification.methods import MARGINS
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_identities(tmp_path_factory.mktemp("data") / "people")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, people: Path) -> Path:
+    """A finished run with the defaults of head and energy."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    arguments = [*SMALL, f"--data_dir={people}", f"--output={folder}"]
+    assert main(arguments) == 0
+    return folder
+
+
+def test_run_fills_its_folder(trained: Path) -> None:
+    metrics = json.loads((trained / "metrics.json").read_text())
+    assert metrics["steps"] == 5
+    assert 0.5 <= metrics["verification_accuracy"] <= 1.0
+    assert metrics["tpr_at_fpr"].keys() == {"0.01", "0.001"}
+    configuration = json.loads((trained / "configuration.json").read_text())
+    assert configuration["run"]["method"]["energy"] == "batch"
+    assert configuration["run"]["recipe"]["training"]["steps"] == 5
+    history = read_history(trained)
+    # Three batches make an epoch.
+    assert len(history) == 2
+    assert history["val_verification"][-1] == pytest.approx(
+        metrics["verification_accuracy"]
+    )
+    assert history["class_angle"][-1] == pytest.approx(
+        metrics["smallest_angle"]
+    )
+
+    model = keras.models.load_model(trained / "last.keras")
+    head = model.get_layer("head")
+    assert isinstance(head.energy, MHE)
+    assert head.energy.strength == 10.0
+    # Three steps of the training without energy, five with it; lambda goes on.
+    assert int(head.step) == 8
+    assert history["lambda"][-1] == pytest.approx(1000 / (1 + 0.12 * 8))
+    before = keras.models.load_model(trained / "pretraining" / "last.keras")
+    assert before.get_layer("head").energy is None
+    assert int(before.get_layer("head").step) == 3
+    for name in ("training.png", "verification.png"):
+        with Image.open(trained / name) as picture:
+            assert picture.width > 1000
+            assert np.asarray(picture.convert("L")).std() > 10
+
+
+def test_saved_embedding_needs_no_library_and_gives_the_scores(
+    trained: Path, people: Path
+) -> None:
+    """By hand: the pairs' cosines from the plain Keras model."""
+    embedding = keras.models.load_model(trained / "embedding.keras")
+    assert not any("mhe" in type(x).__module__ for x in embedding.layers)
+    data = sphereface_plus.load_identity_folders(
+        people, size=None, test_identities=20, num_pairs=40
+    )
+    features = embedding.predict(data.x_test[:].astype("float32"), verbose=0)
+    result = verify_pairs(
+        features[data.pairs.first],
+        features[data.pairs.second],
+        data.pairs.is_same,
+        folds=data.pairs.folds,
+        center=True,
+    )
+    metrics = json.loads((trained / "metrics.json").read_text())
+    assert result.accuracy == pytest.approx(metrics["verification_accuracy"])
+    assert result.auc == pytest.approx(metrics["auc"], abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["last.keras", "embedding.keras"])
+def test_evaluate(
+    name: str,
+    trained: Path,
+    people: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output = tmp_path / "scores.json"
+    arguments = [
+        *SMALL,
+        f"--data_dir={people}",
+        f"--evaluate={trained / name}",
+        f"--output={output}",
+    ]
+    assert main(arguments) == 0
+    metrics = json.loads((trained / "metrics.json").read_text())
+    scores = json.loads(output.read_text())
+    assert scores["accuracy"] == pytest.approx(metrics["verification_accuracy"])
+    assert scores["eer"] == pytest.approx(metrics["equal_error_rate"])
+    printed = capsys.readouterr().out
+    assert f"{scores['accuracy']:.2%} right (10 folds" in printed
+
+
+def test_embed_writes_embeddings_of_folders_and_files(
+    trained: Path, people: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "embeddings.npz"
+    folder, file = people / "person_03", people / "person_05" / "0001.png"
+    model = trained / "last.keras"
+    arguments = ["--embed", *map(str, (model, folder, file))]
+    assert main([*arguments, f"--output={output}"]) == 0
+    with np.load(output) as arrays:
+        embeddings, files = arrays["embeddings"], arrays["files"]
+    assert embeddings.shape == (7, 8)
+    assert embeddings.dtype == "float32"
+    assert files.tolist() == [
+        *(str(folder / f"{index:04}.png") for index in range(6)),
+        str(file),
+    ]
+    network = keras.models.load_model(trained / "embedding.keras")
+    pixels = np.asarray(Image.open(file), "float32")[np.newaxis]
+    expected = network.predict(pixels, verbose=0)[0]
+    np.testing.assert_allclose(embeddings[-1], expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("head", list(MARGINS))
+def test_every_head_trains_with_the_energy_of_all_classes(
+    head: str, people: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    arguments = [
+        *SMALL[:-2],
+        "--pretrain_epochs=0",
+        "--steps=3",
+        f"--head={head}",
+        "--scale=8",
+        "--energy=full",
+        "--power_s=a1",
+        f"--data_dir={people}",
+        f"--output={folder}",
+    ]
+    assert main(arguments) == 0
+    assert np.isfinite(read_history(folder)["loss"]).all()
+    head_layer = keras.models.load_model(folder / "last.keras").get_layer(
+        "head"
+    )
+    energy = head_layer.kernel_regularizer.regularizers[0]
+    assert (energy.distance, energy.power) == ("angular", 1)
+    assert not (folder / "pretraining").exists()
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_small_embeddings_are_drawn(
+    size: int, people: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    arguments = [
+        *SMALL,
+        f"--embedding_size={size}",
+        "--identities=4",
+        f"--data_dir={people}",
+        f"--output={folder}",
+    ]
+    assert main(arguments) == 0
+    with Image.open(folder / "features.png") as picture:
+        assert np.asarray(picture.convert("L")).std() > 10
+    head = keras.models.load_model(folder / "last.keras").get_layer("head")
+    assert tuple(head.kernel.shape) == (size, 4)
+
+
+def test_pretrained_model_is_where_the_run_begins(
+    trained: Path, people: Path, tmp_path: Path
+) -> None:
+    """Of other classes too, for which the head starts anew."""
+    for option, steps in (("--batch_size=12", 8 + 1), ("--identities=4", 1)):
+        folder = tmp_path / option.strip("-")
+        arguments = [
+            *SMALL[:-2],
+            "--steps=1",
+            "--learning_rate=1e-30",
+            option,
+            f"--pretrained={trained / 'last.keras'}",
+            f"--data_dir={people}",
+            f"--output={folder}",
+        ]
+        assert main(arguments) == 0
+        model = keras.models.load_model(folder / "last.keras")
+        first = keras.models.load_model(trained / "last.keras")
+        np.testing.assert_allclose(
+            *(m.get_layer("features").get_weights()[0] for m in (model, first))
+        )
+        assert int(model.get_layer("head").step) == steps
+
+
+def test_divergence_is_one_line_and_keeps_what_was_saved(
+    people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    arguments = [
+        *SMALL,
+        "--learning_rate=1e30",
+        f"--data_dir={people}",
+        f"--output={folder}",
+    ]
+    assert main(arguments) == 2
+    message = capsys.readouterr().err
+    assert len(message.splitlines()) == 1
+    assert "diverged" in message
+    assert "--learning_rate" in message
+    assert not (folder / "last.keras").exists()
+    before = keras.models.load_model(folder / "pretraining" / "last.keras")
+    assert all(np.isfinite(w).all() for w in before.get_weights())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["--dataset=folders", "--data_dir=missing"], ["missing"]),
+        (["--evaluate=missing.keras"], ["missing.keras", ".keras file"]),
+        (["--embed", "missing.keras", "x.png"], ["missing.keras"]),
+        (["--identities=100000"], ["--identities=100000", "1560"]),
+        (["--pretrained=missing.keras"], ["missing.keras"]),
+    ],
+)
+def test_unusable_input_is_one_line_and_code_2(
+    arguments: list[str],
+    parts: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    message = capsys.readouterr().err
+    assert len(message.splitlines()) == 1
+    assert all(part in message for part in parts)
+    assert not list(tmp_path.iterdir())
+
+
+def test_damaged_and_foreign_models_are_refused(
+    trained: Path,
+    people: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    damaged = tmp_path / "damaged.keras"
+    damaged.write_bytes((trained / "last.keras").read_bytes()[:5000])
+    foreign = tmp_path / "foreign.keras"
+    keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save(foreign)
+    small = write_identities(tmp_path / "few", identities=2, images=1)
+    Image.new("RGB", (8, 8)).save(small / "wrong.png")
+    last = trained / "last.keras"
+    for arguments, part in (
+        (["--embed", damaged, small], "cannot be loaded as a Keras model"),
+        (["--embed", foreign, small], "no layer named 'features'"),
+        (["--embed", last, small / "wrong.png"], "wrong.png"),
+        (["--evaluate", last], "takes images of the shape (16, 16, 3)"),
+    ):
+        assert main([str(argument) for argument in arguments]) == 2
+        message = capsys.readouterr().err
+        assert len(message.splitlines()) == 1
+        assert part in message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--head=cosine"], "invalid choice: 'cosine'"),
+        (["--margin=5"], "`margin` must be an integer in [1, 4]"),
+        (["--margin=1.5"], "`margin` must be an integer in [1, 4]"),
+        (["--head=softmax", "--margin=1"], "has no --margin"),
+        (["--head=arcface", "--margin=3"], "`margin` must be"),
+        (["--strength=0"], "invalid number > 0"),
+        (["--dataset=folders"], "needs --data_dir"),
+        (
+            ["--dataset=folders", "--data_dir=x", "--pairs_file=y"],
+            "go together",
+        ),
+        (["--num_pairs=30"], "multiple of 20"),
+        (["--seeds", "1"], "--seeds goes with --compare"),
+        (["--embed", "model.keras"], "at least one image"),
+        (["--evaluate=x", "--compare", "softmax"], "two jobs"),
+        (["--pretrained=x", "--pretrain_epochs=2"], "in place of"),
+        (["--compare", "softmax:2"], "Received: 'softmax:2'"),
+        (["--compare", "arcface+mini"], "Received: 'arcface+mini'"),
+        (["--compare", "arcface+batch:3"], "Received: 'arcface+batch:3'"),
+        (["--compare", "cosface:x"], "Received: 'cosface:x'"),
+        (["--compare", "softmax+batch@0"], "strength must be"),
+        (["--compare", "sphereface:7"], "`margin` must be"),
+        (["--compare", "softmax", "softmax"], "can be named once"),
+    ],
+)
+def test_wrong_options_exit_with_code_2(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert exit_.value.code == 2
+    assert message in capsys.readouterr().err
