@@ -87,6 +87,7 @@ def _compare(options: argparse.Namespace) -> None:
         options.seeds,
         _load(options),
         folder,
+        start=options.pretrained,
     )
 
 

@@ -102,7 +102,10 @@ def _read(file: Path) -> tuple[np.ndarray, np.ndarray] | None:
     """Returns what `_write` wrote, `None` if it is not there or damaged."""
     try:
         # A zip file, whose parts carry checksums.
-        with np.load(file, allow_pickle=False) as arrays:
+        with (
+            file.open("rb") as opened,
+            np.load(opened, allow_pickle=False) as arrays,
+        ):
             images, codes = arrays["images"], arrays["codes"]
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         return None

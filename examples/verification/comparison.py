@@ -52,6 +52,8 @@ def compare(
     seeds: Sequence[int],
     data: IdentityData,
     folder: Path,
+    *,
+    start: Path | None = None,
 ) -> list[Summary]:
     """Trains every method on every seed, then prints, saves and draws.
 
@@ -66,6 +68,8 @@ def compare(
         seeds: The seeds.
         data: The data set.
         folder: Where the runs and the results go.
+        start: Saved model to begin all runs with, instead of a training
+            without energy.
 
     Returns:
         One summary per method.
@@ -78,7 +82,11 @@ def compare(
             before = folder / "pretraining" / method.without_energy.folder
             metrics[method.label].append(
                 train_from_start(
-                    run_of(method, seed), data, place, before / f"seed_{seed}"
+                    run_of(method, seed),
+                    data,
+                    place,
+                    before / f"seed_{seed}",
+                    start=start,
                 )
             )
             keras.utils.clear_session()

@@ -205,7 +205,8 @@ def _feature_figure(
     if len(vectors) == 2:
         axes = figure.add_subplot(aspect="equal")
     else:
-        axes = figure.add_subplot(projection="3d", box_aspect=(1, 1, 1))
+        axes = figure.add_subplot(projection="3d")
+        axes.set_box_aspect((1, 1, 1), zoom=1.5)
         longitude, latitude = np.mgrid[0 : 2 * np.pi : 25j, 0 : np.pi : 13j]
         axes.plot_wireframe(
             np.cos(longitude) * np.sin(latitude),
@@ -215,7 +216,10 @@ def _feature_figure(
             linewidth=0.5,
         )
     axes.set_axis_off()
-    axes.set_title(f"directions of features: {title}", fontsize="medium")
+    figure.suptitle(
+        f"features of {len(np.unique(identities))} identities (dots) and class "
+        f"vectors (lines)\n{title}"
+    )
     for identity in np.unique(identities):
         color = f"C{identity % 10}"
         axes.plot(

@@ -8,6 +8,7 @@ from keras import layers, ops
 
 from keras_mhe._typing import KerasObject
 from keras_mhe.functional import hyperspherical_energy
+from keras_mhe.layers import AngularMargin
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def neuron_kernels(model: KerasObject) -> list[NeuronKernel]:
     """Finds the kernels of a built model's layers, nested models included.
 
     Covers dense, embedding, all convolution and the LSTM, GRU and simple
-    recurrent layers. Kernels with fewer than two neurons to compare, or with
+    recurrent layers, and the heads of `keras_mhe.layers`. Kernels with fewer than two neurons to compare, or with
     vectors of one entry, are left out, and a shared layer counts once.
 
     Args:
@@ -141,7 +142,13 @@ def _depthwise(name: str, kernel: KerasObject) -> NeuronKernel:
     return NeuronKernel(name, kernel, (-2, -1), kernel.shape[-2])
 
 
-_LAST_AXIS = (layers.Dense, layers.Conv1D, layers.Conv2D, layers.Conv3D)
+_LAST_AXIS = (
+    layers.Dense,
+    layers.Conv1D,
+    layers.Conv2D,
+    layers.Conv3D,
+    AngularMargin,
+)
 _TRANSPOSED = (
     layers.Conv1DTranspose,
     layers.Conv2DTranspose,

@@ -6,6 +6,7 @@ import pytest
 from keras import layers, ops
 
 from keras_mhe.analysis import neuron_kernels
+from keras_mhe.layers import ArcFace
 from support import numpy_reference
 
 #: A layer, its input's shape, and for each kernel: end of its name, axis,
@@ -71,6 +72,7 @@ CASES = {
     "LSTM": (lambda: layers.LSTM(3), (4, 5), [("", -1, 4, 3, 5)]),
     "GRU": (lambda: layers.GRU(3), (4, 5), [("", -1, 3, 3, 5)]),
     "SimpleRNN": (lambda: layers.SimpleRNN(3), (4, 5), [("", -1, 1, 3, 5)]),
+    "ArcFace": (lambda: ArcFace(6), (4,), [("", -1, 1, 6, 4)]),
     "one unit": (lambda: layers.Dense(1), (4,), []),
     "one input": (lambda: layers.Dense(4), (1,), []),
     "no kernel": (lambda: layers.BatchNormalization(), (4,), []),
