@@ -72,8 +72,9 @@ def neuron_kernels(model: KerasObject) -> list[NeuronKernel]:
     """Finds the kernels of a built model's layers, nested models included.
 
     Covers dense, embedding, all convolution and the LSTM, GRU and simple
-    recurrent layers, and the heads of `keras_mhe.layers`. Kernels with fewer than two neurons to compare, or with
-    vectors of one entry, are left out, and a shared layer counts once.
+    recurrent layers, and the heads of `keras_mhe.layers`. Kernels with fewer
+    than two neurons to compare, or with vectors of one entry, are left out,
+    and a shared layer counts once.
 
     Args:
         model: A built Keras model.

@@ -213,7 +213,8 @@ LAYERS = (
     ("_typing",),
     ("_numerics", "_validation", "_registration", "_backend"),
     ("functional",),
-    ("regularizers", "analysis", "layers", "losses", "metrics"),
+    ("regularizers", "layers", "losses", "metrics"),
+    ("analysis",),
     ("callbacks",),
 )
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
