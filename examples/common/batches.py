@@ -41,7 +41,8 @@ class ShuffledBatches(keras.utils.PyDataset):
 
     def generator(self, index: int) -> np.random.Generator:
         """Returns where the random changes of a batch come from."""
-        return np.random.default_rng((self._seed, self._epoch, index))
+        # A trailing zero would give the numbers of the order.
+        return np.random.default_rng((self._seed, self._epoch, index + 1))
 
 
 class EpochOrder(keras.callbacks.Callback):

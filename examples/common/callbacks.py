@@ -3,6 +3,7 @@
 import math
 
 import keras
+import numpy as np
 
 from common.run_folder import RunError
 
@@ -27,8 +28,9 @@ class StopAfter(keras.callbacks.Callback):
 
 
 class RefuseDivergence(keras.callbacks.Callback):
-    """Ends the training at the first loss that is not finite.
+    """Ends the training at the first loss or weight that is not finite.
 
+    Weights are looked at after each epoch: list it before what saves them.
     `keras.callbacks.TerminateOnNaN` would end the epoch properly, and with
     it write a backup of what is left of the weights.
     """
@@ -50,6 +52,16 @@ class RefuseDivergence(keras.callbacks.Callback):
                 f"the training diverged: the loss is {loss} in step "
                 f"{batch + 1} of epoch {self._epoch + 1}. {self._advice}"
             )
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Raises `RunError` if a weight is not finite."""
+        for weight in self.model.weights:
+            if not np.isfinite(keras.ops.convert_to_numpy(weight)).all():
+                raise RunError(
+                    "the training diverged: weights of "
+                    f"{weight.path} are not finite after epoch {epoch + 1}. "
+                    f"{self._advice}"
+                )
 
 
 class KeepOffProgressBar(keras.callbacks.Callback):

@@ -39,8 +39,9 @@ MIN_FACES = 7
 #: character in two faces and of two characters.
 SAME_FACE, SAME_CHARACTER = 0.995, 0.985
 SIDE = 32
-#: Longer side of an unchanged glyph, in pixels of the image.
-_EXTENT = 24
+#: Longer side of an unchanged glyph, in pixels of the image. A square one,
+#: turned, sheared and shifted to the limits, still is within the image.
+_EXTENT = 21
 _OVERSAMPLING = 3
 _BITMAP_SIDE = 16
 

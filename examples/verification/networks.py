@@ -58,10 +58,6 @@ def embedding_network(
         weights come from Keras' global seed.
     """
     decay = keras.regularizers.L2(weight_decay / 2.0)
-    xavier = keras.initializers.VarianceScaling(
-        1.0, mode="fan_in", distribution="uniform"
-    )
-    gaussian = keras.initializers.RandomNormal(stddev=0.01)
 
     def convolution(x, filters, name, stride=1):  # type: ignore[no-untyped-def]
         is_residual = stride == 1
@@ -71,7 +67,11 @@ def embedding_network(
             3,
             strides=stride,
             use_bias=not is_residual,
-            kernel_initializer=gaussian if is_residual else xavier,
+            kernel_initializer=(
+                keras.initializers.RandomNormal(stddev=0.01)
+                if is_residual
+                else _xavier()
+            ),
             kernel_regularizer=decay,
             name=f"conv{name}",
         )(x)
@@ -96,8 +96,18 @@ def embedding_network(
     x = layers.Flatten(name="flat")(x)
     features = layers.Dense(
         embedding_size,
-        kernel_initializer=xavier,
+        kernel_initializer=_xavier(),
         kernel_regularizer=decay,
         name="features",
     )(x)
     return keras.Model(images, features, name=network)
+
+
+def _xavier() -> keras.initializers.Initializer:
+    """Returns Caffe's "xavier", a new one for each layer.
+
+    An initializer of Keras gives the same numbers whenever it is used.
+    """
+    return keras.initializers.VarianceScaling(
+        1.0, mode="fan_in", distribution="uniform"
+    )

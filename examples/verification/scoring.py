@@ -1,5 +1,6 @@
 """Embeddings of images, and how well they verify pairs."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import keras
@@ -10,7 +11,8 @@ from keras_mhe import analysis
 from keras_mhe.functional import hyperspherical_energy
 from keras_mhe.metrics import Verification, verify_pairs
 
-_BATCH = 500
+#: Images that are computed at once.
+_BLOCK = 256
 
 
 def embed(
@@ -25,14 +27,31 @@ def embed(
             published: the result is twice as long.
     """
     parts = []
-    for start in range(0, len(images), _BATCH):
-        pixels = images[start : start + _BATCH].astype("float32")
-        parts.append(network.predict_on_batch(pixels))
+    for pixels in blocks(images):
+        features = outputs(network, pixels)
         if mirror:
-            mirrored = np.ascontiguousarray(pixels[:, :, ::-1])
-            both = (parts[-1], network.predict_on_batch(mirrored))
-            parts[-1] = np.concatenate(both, axis=1)
+            mirrored = outputs(
+                network, np.ascontiguousarray(pixels[:, :, ::-1])
+            )
+            features = np.concatenate([features, mirrored], axis=1)
+        parts.append(features)
     return np.concatenate(parts)
+
+
+def blocks(images: Images) -> Iterator[np.ndarray]:
+    """Yields all images as float32, in blocks that fit into memory."""
+    for start in range(0, len(images), _BLOCK):
+        yield images[start : start + _BLOCK].astype("float32")
+
+
+def outputs(network: keras.Model, pixels: np.ndarray) -> np.ndarray:
+    """Returns what a network makes of at most one block of images.
+
+    The block is filled up, so that compiled networks see one shape only.
+    """
+    missing = _BLOCK - len(pixels)
+    filled = np.pad(pixels, [(0, missing), (0, 0), (0, 0), (0, 0)])
+    return network.predict_on_batch(filled)[: len(pixels)]
 
 
 def verify(
@@ -82,11 +101,11 @@ def class_vectors(kernel: np.ndarray) -> ClassVectors:
     )
     units = kernel / np.linalg.norm(kernel, axis=0)
     nearest = np.empty(count)
-    for start in range(0, count, _BATCH):
-        cosines = units[:, start : start + _BATCH].T @ units
+    for start in range(0, count, _BLOCK):
+        cosines = units[:, start : start + _BLOCK].T @ units
         rows = np.arange(len(cosines))
         cosines[rows, start + rows] = -1.0
-        nearest[start : start + _BATCH] = cosines.max(axis=1)
+        nearest[start : start + _BLOCK] = cosines.max(axis=1)
     angles = np.degrees(np.arccos(np.clip(nearest, -1.0, 1.0)))
     return ClassVectors(
         energy_gap=float(
