@@ -17,12 +17,19 @@ from pathlib import Path
 from common.checkpoints import LAST
 from common.dataset_types import DataError
 from common.glyphs import load_glyphs
-from common.identity_data import IdentityData, with_identities
+from common.identity_data import (
+    IdentityData,
+    Images,
+    Pairs,
+    with_identities,
+)
 from common.identity_folders import load_identity_folders
+from common.lfw_pairs import load_lfw_pairs
 from common.run_folder import RunError
-from verification import options as command_line
+from verification.choices import method_of, mirror_of, recipe_of
 from verification.comparison import compare
 from verification.methods import Method
+from verification.options import parse
 from verification.plots import draw_run
 from verification.training import Run, train_from_start
 from verification.use import evaluate, write_embeddings
@@ -30,16 +37,20 @@ from verification.use import evaluate, write_embeddings
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the program; returns its exit code, 2 for unusable input."""
-    options = command_line.parse(arguments)
+    options = parse(arguments)
     try:
         if options.embed:
             model, *images = options.embed
-            print(write_embeddings(model, images, options.output))
+            mirror = mirror_of(options)
+            print(write_embeddings(model, images, mirror, options.output))
         elif options.evaluate:
-            recipe = command_line.recipe_of(options, options.margin)
-            data = _load(options)
             print(
-                evaluate(options.evaluate, data, recipe.mirror, options.output)
+                evaluate(
+                    options.evaluate,
+                    lambda shape: _load_pairs(options, shape[:2]),
+                    mirror_of(options),
+                    options.output,
+                )
             )
         elif options.compare:
             _compare(options)
@@ -48,7 +59,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (DataError, RunError) as error:
         print(f"sphereface_plus.py: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(
+            f"sphereface_plus.py: {error}. Make room or give another place; "
+            "the same command continues the run.",
+            file=sys.stderr,
+        )
+        return 2
     return 0
+
+
+def _load_pairs(
+    options: argparse.Namespace, size: tuple[int, int]
+) -> tuple[Images, Pairs]:
+    """Returns what a saved model is scored on."""
+    if options.pairs_file is not None:
+        return load_lfw_pairs(options.pairs_file, options.pairs_dir, size)
+    data = _load(options)
+    return data.x_test, data.pairs
 
 
 def _load(options: argparse.Namespace) -> IdentityData:
@@ -73,7 +101,7 @@ def _run_of(options: argparse.Namespace, method: Method, seed: int) -> Run:
     return Run(
         options.dataset,
         method,
-        command_line.recipe_of(options, method.margin),
+        recipe_of(options, method),
         seed,
         options.identities,
     )
@@ -93,7 +121,7 @@ def _compare(options: argparse.Namespace) -> None:
 
 def _train(options: argparse.Namespace) -> str:
     """Trains and draws one run; returns what to print."""
-    method = command_line.method_of(options)
+    method = method_of(options)
     run = _run_of(options, method, options.seed)
     name = f"{method.folder}_seed_{options.seed}"
     folder = options.output or Path("runs") / options.dataset / name

@@ -9,6 +9,14 @@ def positive_int(text: str) -> int:
     return value
 
 
+def several(text: str) -> int:
+    """Reads an integer of at least 2."""
+    value = int(text)
+    if value < 2:
+        raise ValueError
+    return value
+
+
 def non_negative_int(text: str) -> int:
     """Reads an integer of at least 0."""
     value = int(text)
@@ -43,6 +51,7 @@ def non_negative_float(text: str) -> float:
 
 # What argparse calls the type in its message.
 positive_int.__name__ = "integer >= 1"
+several.__name__ = "integer >= 2"
 non_negative_int.__name__ = "integer >= 0"
 seed.__name__ = "seed (integer from 0 to 2**31 - 1)"
 positive_float.__name__ = "number > 0"

@@ -3,6 +3,7 @@
 import numpy as np
 
 from common.batches import ShuffledBatches, random_flips
+from common.dataset_types import DataError
 from common.identity_data import Images
 
 
@@ -30,13 +31,20 @@ class IdentityBatches(ShuffledBatches):
         self._images = images
         self._identities = identities.astype("int32")
         self._mirror = mirror
+        #: What kept a batch from being read. TensorFlow's input pipeline
+        #: raises an error of its own in its place.
+        self.error: DataError | None = None
 
     def __getitem__(
         self, index: int
     ) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
         """Returns batch `index`: images and labels, and labels again."""
         chosen = self.chosen(index)
-        images = self._images[chosen]
+        try:
+            images = self._images[chosen]
+        except DataError as error:
+            self.error = error
+            raise
         if self._mirror:
             images = random_flips(images, self.generator(index))
         labels = self._identities[chosen]

@@ -47,7 +47,7 @@ class Method:
     margin: float | None = 4.0
     energy: str = "none"
     power_s: str = "2"
-    strength: float = 10.0
+    strength: float = 100.0
 
     @classmethod
     def parse(cls, text: str) -> "Method":

@@ -7,6 +7,7 @@ import numpy as np
 
 from common.dataset_types import DataError
 from common.identity_data import IdentityData
+from keras_mhe.layers import AngularMargin
 from verification.methods import Method
 from verification.networks import embedding_network
 from verification.recipes import Recipe, Stage
@@ -91,8 +92,9 @@ def load_model(path: Path) -> keras.Model:
 def start_from(model: keras.Model, path: Path) -> None:
     """Copies the weights of a saved model.
 
-    The head's class vectors, and its count of steps, are taken if the saved
-    model has as many classes, otherwise the embedding network only.
+    The class vectors and the count of steps are taken if the saved model has
+    a head for as many classes, which then are taken for the same identities;
+    otherwise the embedding network only.
 
     Raises:
         DataError: If the file cannot be loaded, or has another network.
@@ -108,11 +110,11 @@ def start_from(model: keras.Model, path: Path) -> None:
             "say: it cannot be trained on. Change these, or give another file."
         )
     network.set_weights(weights)
-    if any(layer.name == "head" for layer in saved.layers):
-        head, trained = model.get_layer("head"), saved.get_layer("head")
-        if trained.kernel.shape == head.kernel.shape:
-            head.kernel.assign(trained.kernel)
-            head.step.assign(trained.step)
+    head, trained = model.get_layer("head"), saved.layers[-1]
+    is_head = isinstance(trained, AngularMargin)
+    if is_head and trained.kernel.shape == head.kernel.shape:
+        head.kernel.assign(trained.kernel)
+        head.step.assign(trained.step)
 
 
 def class_vectors_of(model: keras.Model) -> np.ndarray:

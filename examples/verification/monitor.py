@@ -47,7 +47,12 @@ class VerificationMonitor(keras.callbacks.Callback):
         if logs is None:
             return
         clocks = (time.perf_counter(), time.process_time())
-        result = verify(self._network, self._data, mirror=self._mirror)
+        result = verify(
+            self._network,
+            self._data.x_test,
+            self._data.pairs,
+            mirror=self._mirror,
+        )
         classes = class_vectors(class_vectors_of(self.model))
         logs[VERIFICATION] = result.accuracy
         logs["val_eer"] = result.eer

@@ -2,14 +2,14 @@
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from common import option_types
 from verification.methods import ENERGIES, MARGINS, POWERS, Method
 from verification.networks import NETWORKS
-from verification.recipes import SHORT, Recipe, Stage, published_recipe
+from verification.option_checks import check_options
+from verification.recipes import SHORT
 
 _DESCRIPTION = """\
 SphereFace+ (Liu et al., NeurIPS 2018) in Keras: trains an embedding with an
@@ -33,75 +33,15 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     _add_comparison(parser.add_argument_group("comparison of methods"))
     _add_use(parser.add_argument_group("use of a saved model"))
     options = parser.parse_args(arguments)
-    _check(parser, options)
+    check_options(parser, options)
     return options
-
-
-def method_of(options: argparse.Namespace) -> Method:
-    """Returns the method of the options for a single run."""
-    margin = options.margin
-    method = Method(
-        head=options.head,
-        margin=MARGINS[options.head] if margin is None else margin,
-        energy=options.energy,
-    )
-    if options.energy == "none":
-        return method
-    return replace(method, power_s=options.power_s, strength=options.strength)
-
-
-def recipe_of(options: argparse.Namespace, margin: float | None) -> Recipe:
-    """Returns the recipe with the options that were given in place."""
-    if options.recipe == "published":
-        recipe = published_recipe(margin)
-    else:
-        recipe = SHORT[options.dataset]
-    names = (
-        "network",
-        "embedding_size",
-        "batch_size",
-        "weight_decay",
-        "mirror",
-        "scale",
-        "lambda_base",
-        "lambda_gamma",
-        "lambda_power",
-        "lambda_min",
-        "feature_norm",
-        "gradient_detachment",
-    )
-    given = {name: getattr(options, name) for name in names}
-    changes: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
-    recipe = replace(recipe, **changes)
-    rate = options.learning_rate
-    training = _changed(recipe.training, options.epochs, options.steps, rate)
-    pretraining = recipe.pretraining
-    if options.pretrained or options.pretrain_epochs == 0:
-        pretraining = None
-    elif pretraining is not None:
-        pretraining = _changed(
-            pretraining,
-            options.pretrain_epochs,
-            None,
-            options.pretrain_learning_rate,
-        )
-    return replace(recipe, training=training, pretraining=pretraining)
-
-
-def _changed(
-    stage: Stage, epochs: int | None, steps: int | None, rate: float | None
-) -> Stage:
-    if epochs or steps:
-        stage = replace(stage, epochs=epochs, steps=steps)
-    return stage if rate is None else replace(stage, learning_rate=rate)
 
 
 def _add_method(group: Any) -> None:
     group.add_argument(
         "--head",
         choices=tuple(MARGINS),
-        default="sphereface",
-        help="softmax is the normalised softmax (default: %(default)s)",
+        help="softmax is the normalised softmax (default: sphereface)",
     )
     group.add_argument(
         "--margin",
@@ -118,22 +58,18 @@ def _add_method(group: Any) -> None:
     group.add_argument(
         "--energy",
         choices=ENERGIES,
-        default="batch",
         help="batch: the classes of the batch against all, as in the paper; "
-        "full: all against all (default: %(default)s)",
+        "full: all against all (default: batch)",
     )
     group.add_argument(
         "--power_s",
         choices=POWERS,
-        default="2",
-        help="power of the energy, of angles for a0, a1, a2 (default: "
-        "%(default)s)",
+        help="power of the energy, of angles for a0, a1, a2 (default: 2)",
     )
     group.add_argument(
         "--strength",
         type=option_types.positive_float,
-        default=10.0,
-        help="factor of the energy, a mean over pairs (default: %(default)s)",
+        help="factor of the energy, a mean over pairs (default: 100)",
     )
     for name, text in (
         ("base", "lambda of SphereFace falls as base (1 + gamma step)^-power"),
@@ -192,12 +128,11 @@ def _add_data(group: Any) -> None:
     group.add_argument(
         "--num_pairs",
         type=option_types.positive_int,
-        default=6000,
-        help="number of drawn pairs in ten folds (default: %(default)s)",
+        help="number of drawn pairs in ten folds (default: 6000)",
     )
     group.add_argument(
         "--identities",
-        type=option_types.positive_int,
+        type=option_types.several,
         help="train on so many of the identities (default: all)",
     )
     group.add_argument(
@@ -218,7 +153,7 @@ def _add_training(group: Any) -> None:
         "training files (default: %(default)s)",
     )
     group.add_argument("--network", choices=tuple(NETWORKS))
-    group.add_argument("--embedding_size", type=option_types.positive_int)
+    group.add_argument("--embedding_size", type=option_types.several)
     group.add_argument(
         "--pretrain_epochs",
         type=option_types.non_negative_int,
@@ -245,7 +180,7 @@ def _add_training(group: Any) -> None:
         metavar="MODEL",
         help="begin with this saved model instead of a training without energy",
     )
-    group.add_argument("--seed", type=option_types.seed, default=0)
+    group.add_argument("--seed", type=option_types.seed, help="default: 0")
 
 
 def _add_output(group: Any) -> None:
@@ -299,42 +234,3 @@ def _method(text: str) -> Method:
         return Method.parse(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _check(
-    parser: argparse.ArgumentParser, options: argparse.Namespace
-) -> None:
-    """Exits with a message if the options do not go together."""
-    jobs = [
-        name
-        for name in ("compare", "evaluate", "embed")
-        if getattr(options, name)
-    ]
-    if len(jobs) > 1:
-        parser.error(f"--{jobs[0]} and --{jobs[1]} are two jobs: give one")
-    if options.embed and len(options.embed) < 2:
-        parser.error("--embed needs a model and at least one image")
-    if options.seeds and not options.compare:
-        parser.error("--seeds goes with --compare; for one run use --seed")
-    if options.head == "softmax" and options.margin is not None:
-        parser.error("--head softmax has no --margin")
-    if options.dataset == "folders" and not options.embed:
-        if options.data_dir is None:
-            parser.error("--dataset folders needs --data_dir")
-        if (options.pairs_file is None) != (options.pairs_dir is None):
-            parser.error("--pairs_file and --pairs_dir go together")
-    if options.num_pairs % 20:
-        parser.error("--num_pairs must be a multiple of 20: ten folds, halves")
-    if options.pretrained and options.pretrain_epochs:
-        parser.error("--pretrained stands in place of --pretrain_epochs")
-    if options.compare:
-        options.seeds = options.seeds or [0, 1, 2, 3, 4]
-        labels = [method.label for method in options.compare]
-        if len(set(labels)) < len(labels):
-            parser.error("--compare: each method can be named once")
-        if len(set(options.seeds)) < len(options.seeds):
-            parser.error("--seeds: each seed can be named once")
-    try:
-        method_of(options).check()
-    except ValueError as error:
-        parser.error(str(error))

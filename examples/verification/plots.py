@@ -21,6 +21,7 @@ from verification.models import (
     class_vectors_of,
     embedding_of,
     load_model,
+    start_from,
 )
 from verification.scoring import embed, verify
 from verification.training import Run
@@ -51,12 +52,11 @@ def draw_run(
     """
     title = f"{run.dataset}, {run.method.label}, seed {run.seed}"
     model = load_model(folder / LAST)
-    if start is None:
-        first = build_model(run.method, run.recipe, data, run.seed)
-    else:
-        first = load_model(start)
+    first = build_model(run.method, run.recipe, data, run.seed)
+    if start is not None:
+        start_from(first, start)
     network = embedding_of(model)
-    result = verify(network, data, mirror=run.recipe.mirror)
+    result = verify(network, data.x_test, data.pairs, mirror=run.recipe.mirror)
     vectors = class_vectors_of(model)
     pictures = [
         save_figure(

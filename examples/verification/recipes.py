@@ -32,8 +32,9 @@ class Stage:
         """Returns the rate by step."""
         if self.boundaries is None:
             return warmup_and_cosine(self.learning_rate, total_steps)
+        # Keras changes the rate after the step of a boundary, Caffe before.
         steps = [
-            max(1, round(share * total_steps)) for share in self.boundaries
+            max(1, round(share * total_steps)) - 1 for share in self.boundaries
         ]
         rates = [
             self.learning_rate * self.factor**k for k in range(len(steps) + 1)
@@ -105,15 +106,17 @@ _PUBLISHED_TRAINING = {
 }
 
 
-def published_recipe(margin: float | None) -> Recipe:
+def published_recipe(head: str, margin: float | None) -> Recipe:
     """Returns the recipe of the published SphereFace+ with that margin.
 
     From its training files: SphereFace-20, 512 images per step (256 on each
     of two GPUs), SGD with momentum 0.9. The training without energy is that
-    of the published SphereFace, 28,000 steps. Margins that were not published
-    get the recipe of 4.
+    of the published SphereFace, 28,000 steps. Other heads get the recipe of
+    margin 4.
     """
-    published = int(margin) if margin in _PUBLISHED_TRAINING else 4
+    published = 4
+    if head == "sphereface" and margin in _PUBLISHED_TRAINING:
+        published = int(margin)
     return Recipe(
         pretraining=Stage(None, 28_000, 0.1, (4 / 7, 6 / 7, 1.0), 0.1),
         training=_PUBLISHED_TRAINING[published],

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from common.identity_data import IdentityData, Images, Subset
+from common.dataset_types import DataError
+from common.identity_data import Images, Pairs, Subset
 from keras_mhe import analysis
 from keras_mhe.functional import hyperspherical_energy
 from keras_mhe.metrics import Verification, verify_pairs
@@ -55,16 +56,23 @@ def outputs(network: keras.Model, pixels: np.ndarray) -> np.ndarray:
 
 
 def verify(
-    network: keras.Model, data: IdentityData, *, mirror: bool
+    network: keras.Model, images: Images, pairs: Pairs, *, mirror: bool
 ) -> Verification:
-    """Scores the pairs of a data set by the published protocol.
+    """Scores pairs of images by the published protocol.
 
     Cosines of centered embeddings, the threshold of a fold chosen on the
     other folds.
+
+    Raises:
+        DataError: If an embedding is not finite.
     """
-    pairs = data.pairs
     used, places = np.unique([pairs.first, pairs.second], return_inverse=True)
-    embeddings = embed(network, Subset(data.x_test, used), mirror=mirror)
+    embeddings = embed(network, Subset(images, used), mirror=mirror)
+    if not np.isfinite(embeddings).all():
+        raise DataError(
+            "the network has diverged: embeddings are not finite. Lower "
+            "--learning_rate or --strength, with another --output."
+        )
     first, second = embeddings[places.reshape(2, -1)]
     return verify_pairs(
         first,

@@ -19,7 +19,6 @@ from common.checkpoints import (
 )
 from common.identity_data import IdentityData, Subset
 from common.run_folder import (
-    RunError,
     claim,
     read_json,
     write_atomically,
@@ -166,8 +165,10 @@ def train(
                     KeepOffProgressBar("class_", "seconds", "cpu_seconds"),
                 ],
             )
-        except RunError:
+        except Exception:
             history.on_train_end()  # Closes its file.
+            if batches.error is not None:
+                raise batches.error from None
             raise
     write_atomically(folder / EMBEDDING, embedding_of(model).save)
     metrics = _final_metrics(model, data, recipe, folder)
@@ -189,7 +190,9 @@ def _final_metrics(
     model: keras.Model, data: IdentityData, recipe: Recipe, folder: Path
 ) -> dict[str, Any]:
     """Scores of the last epoch."""
-    result = verify(embedding_of(model), data, mirror=recipe.mirror)
+    result = verify(
+        embedding_of(model), data.x_test, data.pairs, mirror=recipe.mirror
+    )
     history = read_history(folder)
     return {
         "source": data.source,

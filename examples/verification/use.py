@@ -1,5 +1,6 @@
 """What a saved model is for: scores, and embeddings of new images."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from common.dataset_types import DataError
-from common.identity_data import IdentityData, Images
+from common.identity_data import Images, Pairs
 from common.image_files import ImageFiles, list_images
 from common.run_folder import write_atomically, write_json
 from verification.models import embedding_of, load_model
@@ -15,13 +16,16 @@ from verification.scoring import embed, verify
 
 
 def evaluate(
-    model: Path, data: IdentityData, mirror: bool, output: Path | None
+    model: Path,
+    load_pairs: Callable[[tuple[int, int, int]], tuple[Images, Pairs]],
+    mirror: bool,
+    output: Path | None,
 ) -> str:
-    """Verifies the pairs of a data set with a saved model.
+    """Verifies pairs of images with a saved model.
 
     Args:
         model: File of the whole model or of the embedding network.
-        data: The data set.
+        load_pairs: Returns the images and the pairs for a shape of images.
         mirror: Whether to append the features of the mirror images.
         output: JSON file to write, or `None`.
 
@@ -32,8 +36,9 @@ def evaluate(
         DataError: If the model cannot be loaded, or is for other images.
     """
     network = embedding_of(load_model(model))
-    _check_shape(network.input_shape[1:], data.x_test.shape[1:], model)
-    result = verify(network, data, mirror=mirror)
+    images, pairs = load_pairs(network.input_shape[1:])
+    _check_shape(network.input_shape[1:], images.shape[1:], model)
+    result = verify(network, images, pairs, mirror=mirror)
     if output is not None:
         arrays = {"scores", "false_positive_rates", "true_positive_rates"}
         numbers: dict[str, Any] = {
@@ -41,30 +46,30 @@ def evaluate(
             for name, value in asdict(result).items()
             if name not in arrays
         }
-        write_json(
-            output, {"model": str(model), "source": data.source} | numbers
-        )
+        what = {"model": str(model), "pairs": len(pairs), "mirror": mirror}
+        write_json(output, what | numbers)
     rates = ", ".join(
         f"{tpr:.2%} at FPR {rate:g}" for rate, tpr in result.tpr_at_fpr.items()
     )
     spread = result.accuracy_of_folds.std()
     return (
-        f"{len(data.pairs)} pairs: {result.accuracy:.2%} right "
+        f"{len(pairs)} pairs: {result.accuracy:.2%} right "
         f"({len(result.accuracy_of_folds)} folds, spread {spread:.2%}), "
         f"equal error rate {result.eer:.2%}, AUC {result.auc:.4f}, TPR {rates}"
     )
 
 
 def write_embeddings(
-    model: Path, places: list[Path], output: Path | None
+    model: Path, places: list[Path], mirror: bool, output: Path | None
 ) -> str:
     """Writes the embeddings of images to an NPZ file.
 
     Args:
         model: File of the whole model or of the embedding network.
         places: Image files, and folders of which all images are taken.
+        mirror: Whether to append the embeddings of the mirror images.
         output: The file, or `None` for `embeddings.npz`. It gets the arrays
-            `embeddings`, float32 of shape `(num_images, embedding_size)`, and
+            `embeddings`, float32 of a row for each image, and
             `files`, their paths.
 
     Returns:
@@ -76,17 +81,15 @@ def write_embeddings(
     network = embedding_of(load_model(model))
     files: list[Path] = []
     for place in places:
-        if place.is_dir():
-            files += sorted(list_images(place).values())
-        else:
-            files.append(place)
-    if not files:
-        raise DataError(f"{places[0]} holds no image. Give files or folders.")
+        found = sorted(list_images(place).values()) if place.is_dir() else []
+        if place.is_dir() and not found:
+            raise DataError(f"{place} holds no image. Give files or folders.")
+        files += found or [place]
     height, width, channels = network.input_shape[1:]
     images: Images = ImageFiles(files, (height, width))
     if channels == 1:
         images = Gray(images)
-    embeddings = embed(network, images)
+    embeddings = embed(network, images, mirror=mirror)
     path = output or Path("embeddings.npz")
 
     def write(place: Path) -> None:

@@ -112,5 +112,5 @@ def test_method_labels_are_read_back(text: str) -> None:
 def test_methods_without_numbers_take_defaults() -> None:
     assert Method.parse("arcface") == Method("arcface", 0.5)
     assert Method.parse("sphereface+batch") == Method(
-        "sphereface", 4.0, "batch", "2", 10.0
+        "sphereface", 4.0, "batch", "2", 100.0
     )

@@ -90,6 +90,10 @@ def test_sphereface20_is_as_published() -> None:
     assert all(
         (keras.ops.convert_to_numpy(s.alpha) == 0.25).all() for s in slopes
     )
+    # Layers of the same shape have numbers of their own.
+    same = [model.get_layer(f"conv3_{index}") for index in range(2, 10)]
+    kernels = [keras.ops.convert_to_numpy(x.kernel).ravel() for x in same]
+    assert np.abs(np.corrcoef(kernels) - np.eye(8)).max() < 0.01
     sums = [x for x in model.layers if isinstance(x, keras.layers.Add)]
     assert len(sums) == 8
     assert tuple(model.get_layer("relu4_3").output.shape[1:3]) == (7, 6)
@@ -137,20 +141,22 @@ def test_published_recipes() -> None:
         4.0: ([0.01, 0.001, 0.0001], [4000, 6000], 8_000, 0.12),
     }
     for margin, (rates, boundaries, steps, gamma) in expected.items():
-        recipe = published_recipe(margin)
+        recipe = published_recipe("sphereface", margin)
         assert recipe.training.steps == steps
         assert recipe.lambda_gamma == gamma
         assert (recipe.batch_size, recipe.embedding_size) == (512, 512)
         schedule = recipe.training.schedule(steps)
         edges = [0, *boundaries, steps]
         for rate, begin, end in zip(rates, edges, edges[1:], strict=False):
-            assert float(schedule(begin + 1)) == pytest.approx(rate)
+            assert float(schedule(begin)) == pytest.approx(rate)
             assert float(schedule(end - 1)) == pytest.approx(rate)
     # Other heads take the one of margin 4.
-    assert published_recipe(0.35) == published_recipe(4.0)
-    first = published_recipe(4.0).pretraining
+    as_four = published_recipe("sphereface", 4.0)
+    assert published_recipe("arcface", 0.5) == as_four
+    assert published_recipe("cosface", 1.0) == as_four
+    first = as_four.pretraining
     assert first is not None
-    rates = [float(first.schedule(28_000)(s)) for s in (1, 16_001, 24_001)]
+    rates = [float(first.schedule(28_000)(s)) for s in (0, 16_000, 24_000)]
     np.testing.assert_allclose(rates, [0.1, 0.01, 0.001], rtol=1e-6)
 
 
@@ -322,3 +328,9 @@ def test_divergence_names_step_and_advice(loss: float) -> None:
     callback.on_train_batch_end(0, {"loss": 1e30})
     with pytest.raises(RunError, match=r"step 8 of epoch 3\. Do this\."):
         callback.on_train_batch_end(7, {"loss": loss})
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    callback.set_model(model)
+    callback.on_epoch_end(2)
+    model.layers[0].bias.assign([loss])
+    with pytest.raises(RunError, match=r"bias are not finite after epoch 3"):
+        callback.on_epoch_end(2)

@@ -13,7 +13,7 @@ from common.checkpoints import read_history
 from keras_mhe import MHE
 from keras_mhe.metrics import verify_pairs
 from sphereface_plus import main
-from support.small_identities import SMALL, write_identities
+from support.small_identities import DATA, SMALL, write_identities
 from verification.methods import MARGINS
 
 
@@ -52,7 +52,7 @@ def test_run_fills_its_folder(trained: Path) -> None:
     model = keras.models.load_model(trained / "last.keras")
     head = model.get_layer("head")
     assert isinstance(head.energy, MHE)
-    assert head.energy.strength == 10.0
+    assert head.energy.strength == 100.0
     # Three steps of the training without energy, five with it; lambda goes on.
     assert int(head.step) == 8
     assert history["lambda"][-1] == pytest.approx(1000 / (1 + 0.12 * 8))
@@ -74,7 +74,14 @@ def test_saved_embedding_needs_no_library_and_gives_the_scores(
     data = sphereface_plus.load_identity_folders(
         people, size=None, test_identities=20, num_pairs=40
     )
-    features = embedding.predict(data.x_test[:].astype("float32"), verbose=0)
+    images = data.x_test[:].astype("float32")
+    features = np.concatenate(
+        [
+            embedding.predict(np.ascontiguousarray(x), verbose=0)
+            for x in (images, images[:, :, ::-1])
+        ],
+        axis=1,
+    )
     result = verify_pairs(
         features[data.pairs.first],
         features[data.pairs.second],
@@ -97,7 +104,7 @@ def test_evaluate(
 ) -> None:
     output = tmp_path / "scores.json"
     arguments = [
-        *SMALL,
+        *DATA,
         f"--data_dir={people}",
         f"--evaluate={trained / name}",
         f"--output={output}",
@@ -107,6 +114,7 @@ def test_evaluate(
     scores = json.loads(output.read_text())
     assert scores["accuracy"] == pytest.approx(metrics["verification_accuracy"])
     assert scores["eer"] == pytest.approx(metrics["equal_error_rate"])
+    assert scores["mirror"] is True
     printed = capsys.readouterr().out
     assert f"{scores['accuracy']:.2%} right (10 folds" in printed
 
@@ -131,6 +139,14 @@ def test_embed_writes_embeddings_of_folders_and_files(
     pixels = np.asarray(Image.open(file), "float32")[np.newaxis]
     expected = network.predict(pixels, verbose=0)[0]
     np.testing.assert_allclose(embeddings[-1], expected, rtol=1e-4, atol=1e-4)
+    assert main([*arguments, "--mirror", f"--output={output}"]) == 0
+    with np.load(output) as arrays:
+        both = arrays["embeddings"][-1]
+    pixels = np.ascontiguousarray(pixels[:, :, ::-1])
+    mirrored = network.predict(pixels, verbose=0)[0]
+    np.testing.assert_allclose(
+        both, np.concatenate([expected, mirrored]), rtol=1e-4, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("head", list(MARGINS))
@@ -138,12 +154,13 @@ def test_every_head_trains_with_the_energy_of_all_classes(
     head: str, people: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
+    scale = [] if head == "sphereface" else ["--scale=8"]
     arguments = [
         *SMALL[:-2],
         "--pretrain_epochs=0",
         "--steps=3",
         f"--head={head}",
-        "--scale=8",
+        *scale,
         "--energy=full",
         "--power_s=a1",
         f"--data_dir={people}",
@@ -178,36 +195,57 @@ def test_small_embeddings_are_drawn(
     assert tuple(head.kernel.shape) == (size, 4)
 
 
+@pytest.mark.parametrize(
+    ("name", "option", "steps"),
+    [
+        ("last.keras", "--learning_rate=1e-30", 8 + 1),
+        # The embedding alone, and other classes: the head starts anew.
+        ("embedding.keras", "--learning_rate=1e-30", 1),
+        ("last.keras", "--identities=4", 1),
+    ],
+)
 def test_pretrained_model_is_where_the_run_begins(
-    trained: Path, people: Path, tmp_path: Path
-) -> None:
-    """Of other classes too, for which the head starts anew."""
-    for option, steps in (("--batch_size=12", 8 + 1), ("--identities=4", 1)):
-        folder = tmp_path / option.strip("-")
-        arguments = [
-            *SMALL[:-2],
-            "--steps=1",
-            "--learning_rate=1e-30",
-            option,
-            f"--pretrained={trained / 'last.keras'}",
-            f"--data_dir={people}",
-            f"--output={folder}",
-        ]
-        assert main(arguments) == 0
-        model = keras.models.load_model(folder / "last.keras")
-        first = keras.models.load_model(trained / "last.keras")
-        np.testing.assert_allclose(
-            *(m.get_layer("features").get_weights()[0] for m in (model, first))
-        )
-        assert int(model.get_layer("head").step) == steps
-
-
-def test_divergence_is_one_line_and_keeps_what_was_saved(
-    people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str,
+    option: str,
+    steps: int,
+    trained: Path,
+    people: Path,
+    tmp_path: Path,
 ) -> None:
     folder = tmp_path / "run"
     arguments = [
-        *SMALL,
+        *SMALL[:-2],
+        "--steps=1",
+        "--learning_rate=1e-30",
+        option,
+        f"--pretrained={trained / name}",
+        f"--data_dir={people}",
+        f"--output={folder}",
+    ]
+    assert main(arguments) == 0
+    model = keras.models.load_model(folder / "last.keras")
+    first = keras.models.load_model(trained / "last.keras")
+    np.testing.assert_allclose(
+        *(m.get_layer("features").get_weights()[0] for m in (model, first))
+    )
+    assert int(model.get_layer("head").step) == steps
+    metrics = json.loads((folder / "metrics.json").read_text())
+    # Nothing moved, so what it began with is what it has.
+    assert metrics["smallest_angle_before"] == pytest.approx(
+        metrics["smallest_angle"], rel=1e-4
+    )
+    assert (folder / "verification.png").exists()
+
+
+@pytest.mark.parametrize("steps", ["--steps=5", "--steps=1"])
+def test_divergence_is_one_line_and_keeps_what_was_saved(
+    steps: str, people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also in the last step, whose loss is still finite."""
+    folder = tmp_path / "run"
+    arguments = [
+        *SMALL[:-1],
+        steps,
         "--learning_rate=1e30",
         f"--data_dir={people}",
         f"--output={folder}",
@@ -217,9 +255,54 @@ def test_divergence_is_one_line_and_keeps_what_was_saved(
     assert len(message.splitlines()) == 1
     assert "diverged" in message
     assert "--learning_rate" in message
-    assert not (folder / "last.keras").exists()
+    saved = {path.name for path in folder.iterdir() if path.is_file()}
+    assert saved <= {"configuration.json", "history.csv"}
     before = keras.models.load_model(folder / "pretraining" / "last.keras")
     assert all(np.isfinite(w).all() for w in before.get_weights())
+
+
+def test_damaged_image_in_training_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its header is fine; what is behind is met in the training."""
+    people = write_identities(tmp_path / "people")
+    for person in people.iterdir():
+        for file in person.iterdir():
+            file.write_bytes(file.read_bytes()[:300])
+    folder = tmp_path / "run"
+    arguments = [*SMALL, f"--data_dir={people}", f"--output={folder}"]
+    assert main(arguments) == 2
+    message = capsys.readouterr().err
+    assert len(message.splitlines()) == 1
+    assert ".png" in message
+    assert "person_" in message
+
+
+@pytest.mark.parametrize("option", ["--data_seed=1", "--num_pairs=20"])
+def test_other_data_are_refused(
+    option: str,
+    trained: Path,
+    people: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = [*SMALL, f"--data_dir={people}", f"--output={trained}"]
+    assert main(arguments) == 0
+    assert main([*arguments, option]) == 2
+    message = capsys.readouterr().err
+    assert len(message.splitlines()) == 1
+    assert "holds a run with data=" in message
+
+
+def test_output_that_cannot_be_written_is_one_line(
+    people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taken = tmp_path / "file"
+    taken.write_text("")
+    arguments = [*SMALL, f"--data_dir={people}", f"--output={taken}"]
+    assert main(arguments) == 2
+    message = capsys.readouterr().err
+    assert len(message.splitlines()) == 1
+    assert str(taken) in message
 
 
 @pytest.mark.parametrize(
@@ -278,7 +361,23 @@ def test_damaged_and_foreign_models_are_refused(
         (["--head=cosine"], "invalid choice: 'cosine'"),
         (["--margin=5"], "`margin` must be an integer in [1, 4]"),
         (["--margin=1.5"], "`margin` must be an integer in [1, 4]"),
-        (["--head=softmax", "--margin=1"], "has no --margin"),
+        (["--head=softmax", "--margin=1"], "--margin does nothing with"),
+        (["--scale=3"], "--scale does nothing with --head sphereface"),
+        (["--head=arcface", "--lambda_min=1"], "--lambda_min does nothing"),
+        (["--feature_norm=soft"], "--feature_norm does nothing"),
+        (["--head=cosface", "--gradient_detachment"], "does nothing with"),
+        (["--energy=none", "--strength=1"], "with --energy none"),
+        (["--data_dir=x"], "--data_dir does nothing with --dataset glyphs"),
+        (
+            ["--pretrain_epochs=0", "--pretrain_learning_rate=1"],
+            "with no training before",
+        ),
+        (["--compare", "softmax", "--head=arcface"], "which names methods"),
+        (["--compare", "softmax", "--seed=1"], "which names methods"),
+        (["--evaluate=x", "--epochs=3"], "--epochs does nothing"),
+        (["--embed", "x", "y", "--num_pairs=20"], "--num_pairs does nothing"),
+        (["--identities=1"], "invalid integer >= 2"),
+        (["--embedding_size=1"], "invalid integer >= 2"),
         (["--head=arcface", "--margin=3"], "`margin` must be"),
         (["--strength=0"], "invalid number > 0"),
         (["--dataset=folders"], "needs --data_dir"),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pytest
 
 from common.checkpoints import read_history
 from sphereface_plus import main
@@ -33,6 +34,10 @@ def test_killed_run_ends_like_uninterrupted(tmp_path: Path) -> None:
     # When all epochs are over, before the last model is written.
     kill("end", 1)
     assert not (resumed / "last.keras").exists()
+    # When the last model is there, before the metrics.
+    kill("metrics", 1)
+    assert (resumed / "last.keras").exists()
+    assert not (resumed / "metrics.json").exists()
     assert main([*arguments, f"--output={resumed}"]) == 0
 
     expected, found = (
@@ -41,17 +46,18 @@ def test_killed_run_ends_like_uninterrupted(tmp_path: Path) -> None:
     )
     for name in ("steps", "epochs"):
         assert found[name] == expected[name]
-    assert found["auc"] == np.float64(expected["auc"]).round(12) or (
-        abs(found["auc"] - expected["auc"]) < 0.05
-    )
-    np.testing.assert_allclose(
-        *(read_history(folder)["loss"] for folder in (resumed, whole)),
-        rtol=1e-3,
-    )
-    np.testing.assert_allclose(
-        *(read_history(folder)["lambda"] for folder in (resumed, whole)),
-        rtol=1e-6,
-    )
+    assert found["auc"] == pytest.approx(expected["auc"], abs=1e-3)
+    histories = [read_history(folder) for folder in (resumed, whole)]
+    for name, tolerance in (("loss", 1e-4), ("lambda", 1e-6)):
+        np.testing.assert_allclose(
+            *(history[name] for history in histories), rtol=tolerance
+        )
+    names = [
+        sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+        for folder in (resumed, whole)
+    ]
+    # The pictures of the interrupted run are drawn at its end too.
+    assert names[0] == names[1]
     models = [
         keras.models.load_model(folder / "last.keras", compile=False)
         for folder in (resumed, whole)
@@ -60,11 +66,13 @@ def test_killed_run_ends_like_uninterrupted(tmp_path: Path) -> None:
     for weight, reference in zip(
         *(model.get_weights() for model in models), strict=True
     ):
-        np.testing.assert_allclose(weight, reference, rtol=1e-2, atol=1e-3)
+        np.testing.assert_allclose(weight, reference, rtol=1e-3, atol=1e-4)
     assert not list(resumed.rglob(".unfinished*"))
 
 
-def test_another_configuration_is_refused(tmp_path: Path, capsys) -> None:
+def test_another_configuration_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     people = write_identities(tmp_path / "people")
     folder = tmp_path / "run"
     arguments = [

@@ -6,19 +6,18 @@ import numpy as np
 from PIL import Image
 
 SIDE = 16
-#: The program with the smallest settings: 4 steps before, 5 with the energy,
-#: in batches of 12 of the 36 images to train on.
-SMALL = [
-    "--dataset=folders",
+#: What the program is told of these images.
+DATA = ["--dataset=folders", "--test_identities=20", "--num_pairs=40"]
+#: The smallest settings: 3 steps before and 5 with the energy, in batches of
+#: 12 of the 36 images to train on.
+TRAINING = [
     "--network=small",
     "--embedding_size=8",
-    "--no-mirror",
-    "--test_identities=20",
-    "--num_pairs=40",
     "--batch_size=12",
     "--pretrain_epochs=1",
     "--steps=5",
 ]
+SMALL = [*DATA, *TRAINING]
 
 
 def write_identities(root: Path, identities: int = 26, images: int = 6) -> Path:
