@@ -111,7 +111,8 @@ class Method:
     @property
     def folder(self) -> str:
         """The label as a folder name."""
-        return self.label.translate(str.maketrans(":+@", "__x"))
+        readable = self.label.replace("@", "_strength_")
+        return readable.translate(str.maketrans(":+", "__"))
 
     @property
     def without_energy(self) -> "Method":

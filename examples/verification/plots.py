@@ -37,9 +37,9 @@ def draw_run(
 ) -> list[Path]:
     """Draws the pictures of a finished run.
 
-    `training.png` has its curves, `verification.png` the ROC curve, the
-    scores and the angles between class vectors; an embedding of two or three
-    dimensions gives `features.png` too.
+    `identities.png` has images of some identities, `training.png` the curves,
+    `verification.png` the ROC curve, the scores and the angles between class
+    vectors; an embedding of two or three dimensions gives `features.png` too.
 
     Args:
         run: The run.
@@ -59,6 +59,7 @@ def draw_run(
     result = verify(network, data.x_test, data.pairs, mirror=run.recipe.mirror)
     vectors = class_vectors_of(model)
     pictures = [
+        save_figure(_identity_figure(data), folder / "identities.png"),
         save_figure(
             _training_figure(read_history(folder), title),
             folder / "training.png",
@@ -130,6 +131,30 @@ def draw_comparison(
     return save_figure(figure, folder / "comparison.png")
 
 
+def _identity_figure(data: IdentityData) -> Figure:
+    """Up to 16 images of each of some identities, a row for each."""
+    count = len(data.identity_names)
+    shown = np.linspace(0, count - 1, min(count, _SHOWN_IDENTITIES))
+    images_of = [
+        data.x_train[np.flatnonzero(data.y_train == identity)[:16]]
+        for identity in shown.astype(int)
+    ]
+    columns = max(map(len, images_of))
+    height, width, channels = data.x_train.shape[1:]
+    sheet = np.full((len(images_of), columns, height, width, channels), 255)
+    for row, images in zip(sheet, images_of, strict=True):
+        row[: len(images)] = images
+    pixels = np.concatenate(np.concatenate(list(sheet), axis=1), axis=1)
+    figure = Figure(
+        figsize=(columns / 2, len(images_of) * height / width / 2),
+        layout="tight",
+    )
+    axes = figure.add_subplot()
+    axes.imshow(pixels, cmap="gray")
+    axes.set_axis_off()
+    return figure
+
+
 def _training_figure(history: np.ndarray, title: str) -> Figure:
     figure = Figure(figsize=(13, 4), layout="constrained")
     figure.suptitle(title)
@@ -147,6 +172,7 @@ def _training_figure(history: np.ndarray, title: str) -> Figure:
     classes.set_title("angles between class vectors, °")
     for axes in (loss, accuracy, classes):
         axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
     accuracy.legend()
     classes.legend()
     return figure

@@ -84,8 +84,8 @@ class Recipe:
 #: For runs of minutes instead of days, on glyphs and on folders of images.
 SHORT = {
     "glyphs": Recipe(
-        pretraining=Stage(epochs=4),
-        training=Stage(epochs=2, learning_rate=0.05),
+        pretraining=Stage(epochs=8),
+        training=Stage(epochs=4, learning_rate=0.05),
     ),
     "folders": Recipe(
         pretraining=Stage(epochs=20),

@@ -40,7 +40,7 @@ def test_comparison_shares_the_first_training(
     ]
     starts = [
         json.loads((folder / name / "seed_1/configuration.json").read_text())
-        for name in ("sphereface_2", "sphereface_2_batch_0x3")
+        for name in ("sphereface_2", "sphereface_2_batch_0_strength_3")
     ]
     assert starts[0]["run"]["start"] == starts[1]["run"]["start"]
     assert starts[0]["run"]["start"] is not None
