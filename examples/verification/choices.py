@@ -4,7 +4,7 @@ import argparse
 from dataclasses import replace
 from typing import Any
 
-from verification.methods import MARGINS, Method
+from verification.methods import MARGINS, POWER_S, STRENGTH, Method
 from verification.recipes import SHORT, Recipe, Stage, published_recipe
 
 
@@ -13,16 +13,16 @@ def method_of(options: argparse.Namespace) -> Method:
     head = options.head or Method.head
     margin = options.margin
     method = Method(
-        head=head,
-        margin=MARGINS[head] if margin is None else margin,
-        energy=options.energy or "batch",
+        head=head, margin=MARGINS[head] if margin is None else margin
     )
-    changes = {
-        name: getattr(options, name)
-        for name in ("power_s", "strength")
-        if getattr(options, name) is not None
-    }
-    return replace(method, **changes)
+    if options.energy == "none":
+        return method
+    return replace(
+        method,
+        energy=options.energy or "batch",
+        power_s=options.power_s or POWER_S,
+        strength=options.strength or STRENGTH,
+    )
 
 
 def mirror_of(options: argparse.Namespace) -> bool:

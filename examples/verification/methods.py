@@ -27,6 +27,8 @@ MARGINS = {
 }
 ENERGIES = ("none", "batch", "full")
 POWERS = ("0", "1", "2", "a0", "a1", "a2")
+#: Power and strength of an energy if none are named.
+POWER_S, STRENGTH = "2", 100.0
 
 
 @dataclass(frozen=True)
@@ -38,16 +40,17 @@ class Method:
         margin: The head's margin, `None` for the softmax.
         energy: One of `ENERGIES`: `batch` compares the classes of the batch
             with all, `full` all with all.
-        power_s: One of `POWERS`, with angles for a0, a1, a2.
-        strength: Factor of the energy, a mean over pairs; without effect for
-            no energy.
+        power_s: One of `POWERS`, with angles for a0, a1, a2; `None` for no
+            energy.
+        strength: Factor of the energy, a mean over pairs; `None` for no
+            energy.
     """
 
     head: str = "sphereface"
     margin: float | None = 4.0
     energy: str = "none"
-    power_s: str = "2"
-    strength: float = 100.0
+    power_s: str | None = None
+    strength: float | None = None
 
     @classmethod
     def parse(cls, text: str) -> "Method":
@@ -78,8 +81,10 @@ class Method:
                 head=head,
                 margin=float(margin) if colon else MARGINS[head],
                 energy=energy or "none",
-                power_s=power_s or cls.power_s,
-                strength=float(strength) if at else cls.strength,
+                power_s=(power_s or POWER_S) if energy else None,
+                strength=(float(strength) if at else STRENGTH)
+                if energy
+                else None,
             )
         except ValueError:
             raise wrong from None
@@ -88,7 +93,7 @@ class Method:
 
     def check(self) -> None:
         """Raises `ValueError` if a number is out of range."""
-        if not 0.0 < self.strength < float("inf"):
+        if self.energy != "none" and not 0.0 < self.strength < float("inf"):
             raise ValueError(
                 f"the strength must be a number > 0. Received: {self.strength}."
             )
@@ -117,13 +122,7 @@ class Method:
     @property
     def without_energy(self) -> "Method":
         """The method that a training with energy begins with."""
-        default = Method()
-        return replace(
-            self,
-            energy="none",
-            power_s=default.power_s,
-            strength=default.strength,
-        )
+        return replace(self, energy="none", power_s=None, strength=None)
 
     def regularizer(self) -> MHE | None:
         """Returns the energy term, `None` for none."""

@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from common import option_types
-from verification.methods import ENERGIES, MARGINS, POWERS, Method
+from verification.methods import (
+    ENERGIES,
+    MARGINS,
+    POWER_S,
+    POWERS,
+    STRENGTH,
+    Method,
+)
 from verification.networks import NETWORKS
 from verification.option_checks import check_options
 from verification.recipes import SHORT
@@ -64,12 +71,13 @@ def _add_method(group: Any) -> None:
     group.add_argument(
         "--power_s",
         choices=POWERS,
-        help="power of the energy, of angles for a0, a1, a2 (default: 2)",
+        help="power of the energy, of angles for a0, a1, a2 (default: "
+        f"{POWER_S})",
     )
     group.add_argument(
         "--strength",
         type=option_types.positive_float,
-        help="factor of the energy, a mean over pairs (default: 100)",
+        help=f"factor of the energy, a mean over pairs (default: {STRENGTH:g})",
     )
     for name, text in (
         ("base", "lambda of SphereFace falls as base (1 + gamma step)^-power"),

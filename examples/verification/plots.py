@@ -101,33 +101,34 @@ def draw_comparison(
     Returns:
         The path of the picture.
     """
-    figure = Figure(figsize=(12, 8), layout="constrained")
-    final, verification, angle, loss = figure.subplots(2, 2).flat
+    figure = Figure(figsize=(12, 8.5), layout="constrained")
+    final, verification, smallest, nearest = figure.subplots(2, 2).flat
     positions = np.arange(len(summaries))
     accuracies = 100 * np.array([s.accuracies for s in summaries])
     final.plot(positions, accuracies, color="0.8", linewidth=1)
     for position, row in zip(positions, accuracies, strict=True):
         final.plot([position] * len(row), row, "o", color=f"C{position}")
         final.plot(position, row.mean(), "_", color="black", markersize=30)
-    final.set_xticks(
-        positions, [s.method.replace("+", "\n+") for s in summaries]
-    )
-    final.tick_params("x", labelsize="small")
+    final.set_xticks([])
     final.set_xlim(-0.5, len(summaries) - 0.5)
     final.set_title(
         "10-fold accuracy after the last epoch, %\n(line: one seed)"
     )
     for axes, name, factor, title in (
         (verification, "val_verification", 100, "10-fold accuracy, %"),
-        (angle, "class_nearest_angle", 1, "mean angle to the nearest class, °"),
-        (loss, "loss", 1, "loss, energy and weight decay included"),
+        (smallest, "class_angle", 1, "smallest angle between classes, °"),
+        (nearest, "class_nearest_angle", 1, "mean angle to the nearest, °"),
     ):
         for index, (label, runs) in enumerate(histories.items()):
             curves = np.stack([factor * history[name] for history in runs])
             plot_mean_curve(axes, curves, label, f"C{index}")
         axes.set_title(f"{title}\n(mean and range over seeds)")
         axes.set_xlabel("epoch of the second training")
-    angle.legend(fontsize="small")
+    figure.legend(
+        *verification.get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=4,
+    )
     return save_figure(figure, folder / "comparison.png")
 
 
