@@ -1,20 +1,18 @@
 """Comparison of methods on the same seeds: runs, table and picture."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
 from classification.methods import Method
 from classification.plots import draw_comparison
 from classification.training import Run, train
-from common.checkpoints import read_history
 from common.image_data import ImageData
 from common.paired_statistics import interval, markdown_table, spread
-from common.run_folder import versions, write_atomically, write_json
+from common.study import read_histories, train_all, write_results
 
 
 @dataclass(frozen=True)
@@ -61,34 +59,16 @@ def compare(
     Returns:
         One summary per method.
     """
-    metrics: dict[str, list[dict[str, Any]]] = {m.label: [] for m in methods}
-    for seed in seeds:
-        for method in methods:
-            place = folder / method.folder / f"seed_{seed}"
-            print(f"{method.label}, seed {seed}: {place}", flush=True)
-            metrics[method.label].append(
-                train(run_of(method, seed), images, place)
-            )
-            keras.utils.clear_session()
+    metrics = train_all(
+        methods,
+        seeds,
+        folder,
+        lambda method, seed, place: train(run_of(method, seed), images, place),
+    )
     summaries = summarize(metrics, list(seeds))
     table = format_table(summaries)
-    write_json(
-        folder / "comparison.json",
-        {
-            "versions": versions(),
-            "results": [asdict(summary) for summary in summaries],
-        },
-    )
-    write_atomically(
-        folder / "comparison.md", lambda place: place.write_text(table + "\n")
-    )
-    histories = {
-        method.label: [
-            read_history(folder / method.folder / f"seed_{seed}")
-            for seed in seeds
-        ]
-        for method in methods
-    }
+    write_results(summaries, table, folder)
+    histories = read_histories(methods, seeds, folder)
     picture = draw_comparison(summaries, histories, folder)
     print(f"\n{table}\n\npicture: {picture}")
     return summaries

@@ -21,6 +21,7 @@ from common.checkpoints import LAST, read_history
 from common.figures import (
     pairwise_angles,
     plot_mean_curve,
+    plot_paired_values,
     random_angle_density,
     save_figure,
 )
@@ -79,14 +80,9 @@ def draw_comparison(
     """
     figure = Figure(figsize=(11, 7.5), layout="constrained")
     final, training, validation, gap = figure.subplots(2, 2).flat
-    positions = np.arange(len(summaries))
     accuracies = 100 * np.array([s.test_accuracies for s in summaries])
-    final.plot(positions, accuracies, color="0.8", linewidth=1)
-    for position, row in zip(positions, accuracies, strict=True):
-        final.plot([position] * len(row), row, "o", color=f"C{position}")
-        final.plot(position, row.mean(), "_", color="black", markersize=30)
-    final.set_xticks(positions, [s.method for s in summaries])
-    final.set_xlim(-0.5, len(summaries) - 0.5)
+    plot_paired_values(final, accuracies)
+    final.set_xticks(range(len(summaries)), [s.method for s in summaries])
     final.set_title("test accuracy after the last epoch, %\n(line: one seed)")
     for axes, curve_of, name in (
         (training, lambda h: 100 * h["accuracy"], "training accuracy, %"),

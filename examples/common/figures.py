@@ -32,6 +32,16 @@ def plot_mean_curve(
     )
 
 
+def plot_paired_values(axes: Axes, values: np.ndarray) -> None:
+    """Draws values `(methods, seeds)`, means of methods, a line a seed."""
+    positions = np.arange(len(values))
+    axes.plot(positions, values, color="0.8", linewidth=1)
+    for position, row in zip(positions, values, strict=True):
+        axes.plot([position] * len(row), row, "o", color=f"C{position}")
+        axes.plot(position, row.mean(), "_", color="black", markersize=30)
+    axes.set_xlim(-0.5, len(values) - 0.5)
+
+
 def pairwise_angles(neurons: np.ndarray) -> np.ndarray:
     """Angles of all pairs of the columns of a matrix, in degrees."""
     columns = neurons.astype("float64")

@@ -1,17 +1,20 @@
 """Comparison of methods on the same seeds: runs, table and picture."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
-from common.checkpoints import read_history
 from common.identity_data import IdentityData
 from common.paired_statistics import interval, markdown_table, spread
-from common.run_folder import versions, write_atomically, write_json
+from common.study import (
+    read_histories,
+    run_folder,
+    train_all,
+    write_results,
+)
 from verification.methods import Method
 from verification.plots import draw_comparison
 from verification.training import Run, train_from_start
@@ -74,41 +77,17 @@ def compare(
     Returns:
         One summary per method.
     """
-    metrics: dict[str, list[dict[str, Any]]] = {m.label: [] for m in methods}
-    for seed in seeds:
-        for method in methods:
-            place = folder / method.folder / f"seed_{seed}"
-            print(f"{method.label}, seed {seed}: {place}", flush=True)
-            before = folder / "pretraining" / method.without_energy.folder
-            metrics[method.label].append(
-                train_from_start(
-                    run_of(method, seed),
-                    data,
-                    place,
-                    before / f"seed_{seed}",
-                    start=start,
-                )
-            )
-            keras.utils.clear_session()
+
+    def train_one(method: Method, seed: int, place: Path) -> dict[str, Any]:
+        before = run_folder(folder / "pretraining", method.without_energy, seed)
+        run = run_of(method, seed)
+        return train_from_start(run, data, place, before, start=start)
+
+    metrics = train_all(methods, seeds, folder, train_one)
     summaries = summarize(metrics, list(seeds), references(methods))
     table = format_table(summaries)
-    write_json(
-        folder / "comparison.json",
-        {
-            "versions": versions(),
-            "results": [asdict(summary) for summary in summaries],
-        },
-    )
-    write_atomically(
-        folder / "comparison.md", lambda place: place.write_text(table + "\n")
-    )
-    histories = {
-        method.label: [
-            read_history(folder / method.folder / f"seed_{seed}")
-            for seed in seeds
-        ]
-        for method in methods
-    }
+    write_results(summaries, table, folder)
+    histories = read_histories(methods, seeds, folder)
     picture = draw_comparison(summaries, histories, folder)
     print(f"\n{table}\n\npicture: {picture}")
     return summaries

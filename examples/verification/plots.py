@@ -11,6 +11,7 @@ from common.checkpoints import LAST, read_history
 from common.figures import (
     pairwise_angles,
     plot_mean_curve,
+    plot_paired_values,
     random_angle_density,
     save_figure,
 )
@@ -103,14 +104,9 @@ def draw_comparison(
     """
     figure = Figure(figsize=(12, 8.5), layout="constrained")
     final, verification, smallest, nearest = figure.subplots(2, 2).flat
-    positions = np.arange(len(summaries))
     accuracies = 100 * np.array([s.accuracies for s in summaries])
-    final.plot(positions, accuracies, color="0.8", linewidth=1)
-    for position, row in zip(positions, accuracies, strict=True):
-        final.plot([position] * len(row), row, "o", color=f"C{position}")
-        final.plot(position, row.mean(), "_", color="black", markersize=30)
+    plot_paired_values(final, accuracies)
     final.set_xticks([])
-    final.set_xlim(-0.5, len(summaries) - 0.5)
     final.set_title(
         "10-fold accuracy after the last epoch, %\n(line: one seed)"
     )
