@@ -12,6 +12,7 @@ from common.identity_data import (
     IdentityData,
     Pairs,
     Subset,
+    draw_pairs,
     with_identities,
 )
 from common.run_folder import RunError
@@ -34,7 +35,7 @@ from verification.models import (
 )
 from verification.networks import embedding_network
 from verification.recipes import SHORT, Recipe, Stage, published_recipe
-from verification.scoring import class_vectors, embed
+from verification.scoring import class_vectors, embed, verify
 
 
 def _data() -> IdentityData:
@@ -272,6 +273,25 @@ def test_mirrored_features_are_appended() -> None:
     expected = np.concatenate([plain, mirrored], axis=1)
     np.testing.assert_allclose(both, expected, rtol=1e-5, atol=1e-5)
     assert not np.allclose(plain, mirrored)
+
+
+def test_pairs_are_scored_by_cosines_of_centered_embeddings() -> None:
+    data = _data()
+    model = build_model(Method(), Recipe(embedding_size=4), data, seed=0)
+    network = embedding_of(model)
+    pairs = draw_pairs(data.y_train, 8, folds=2)
+    found = verify(network, data.x_test, pairs, mirror=False)
+    features = embed(network, data.x_test).astype("float64")
+    for fold in (0, 1):
+        here = pairs.folds == fold
+        others = [x[~here] for x in (pairs.first, pairs.second)]
+        mean = features[np.concatenate(others)].mean(axis=0)
+        one, two = features[pairs.first] - mean, features[pairs.second] - mean
+        lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(two, axis=1)
+        cosines = (one * two).sum(axis=1) / lengths
+        np.testing.assert_allclose(
+            found.scores[here], cosines[here], rtol=1e-4, atol=1e-4
+        )
 
 
 def test_predictor_has_no_margin() -> None:
