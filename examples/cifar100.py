@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import common.required_packages  # noqa: F401
 from classification import options as command_line
 from classification.comparison import compare
 from classification.methods import Method

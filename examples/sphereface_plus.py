@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import common.required_packages  # noqa: F401
 from common.checkpoints import LAST
 from common.dataset_types import DataError
 from common.glyphs import load_glyphs

@@ -7,9 +7,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from common.dataset_types import DataError
-
-FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+from common.image_files import FORMATS, SUFFIXES
 
 
 class PhotoError(Exception):
