@@ -3,6 +3,7 @@
 from keras_mhe import (
     analysis,
     callbacks,
+    constraints,
     functional,
     layers,
     losses,
@@ -18,6 +19,7 @@ __all__ = [
     "__version__",
     "analysis",
     "callbacks",
+    "constraints",
     "functional",
     "layers",
     "losses",

@@ -208,6 +208,24 @@ def groups_divide(groups: int, num_neurons: Any) -> None:
         )
 
 
+def unset_for_gan(power_s: Any, output_layer: Any) -> None:
+    """Raises if the GAN program's term is asked for with what it has not."""
+    if power_s is not None or output_layer is not False:
+        raise ValueError(
+            "The GAN program's term has no `power_s` and no `output_layer`. "
+            f"Received: power_s={power_s!r}, output_layer={output_layer!r}."
+        )
+
+
+def length_of_vector(name: str, shape: Sequence[Any], length: Any) -> None:
+    """Raises unless a singular vector has the length of its side of `W`."""
+    if tuple(shape) != (length,):
+        raise ValueError(
+            f"`{name}` must have the shape ({length},), that side of the "
+            f"kernel. Received: {name}.shape={tuple(shape)}."
+        )
+
+
 def others_have_anchors(anchors: Any, groups: int) -> None:
     """Raises if drawn `others` have no anchors to meet, or groups."""
     if anchors is None or groups != 1:

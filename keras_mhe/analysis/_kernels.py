@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 
-from keras import layers, ops
+from keras import ops
+from keras.layers import Wrapper
 
+from keras_mhe._kernel_axes import kernel_axes
 from keras_mhe._typing import KerasObject
 from keras_mhe.functional import hyperspherical_energy
 from keras_mhe.layers import AngularMargin
@@ -72,7 +74,8 @@ def neuron_kernels(model: KerasObject) -> list[NeuronKernel]:
     """Finds the kernels of a built model's layers, nested models included.
 
     Covers dense, embedding, all convolution and the LSTM, GRU and simple
-    recurrent layers, and the heads of `keras_mhe.layers`. Kernels with fewer
+    recurrent layers, the heads of `keras_mhe.layers`, and any of these in a
+    wrapper such as `SpectralNormalization`. Kernels with fewer
     than two neurons to compare, or with vectors of one entry, are left out,
     and a shared layer counts once.
 
@@ -112,6 +115,8 @@ def _named_layers(
 ) -> Iterator[tuple[str, KerasObject]]:
     for layer in model.layers:
         name = f"{prefix}{layer.name}"
+        while isinstance(layer, Wrapper):
+            layer = layer.layer
         if hasattr(layer, "layers"):
             yield from _named_layers(layer, f"{name}/")
         else:
@@ -119,43 +124,14 @@ def _named_layers(
 
 
 def _kernels_of_layer(layer: KerasObject, name: str) -> Iterator[NeuronKernel]:
-    if isinstance(layer, _LAST_AXIS):
-        # The filters of one group of a convolution share their inputs.
-        groups = getattr(layer, "groups", 1)
-        yield NeuronKernel(name, layer.kernel, -1, groups)
-    elif isinstance(layer, _TRANSPOSED):
-        yield NeuronKernel(name, layer.kernel, -2)
-    elif isinstance(layer, _DEPTHWISE):
-        yield _depthwise(name, layer.kernel)
-    elif isinstance(layer, _SEPARABLE):
-        yield _depthwise(f"{name}/depthwise_kernel", layer.depthwise_kernel)
-        yield NeuronKernel(f"{name}/pointwise_kernel", layer.pointwise_kernel)
-    elif isinstance(layer, layers.Embedding):
-        yield NeuronKernel(name, layer.embeddings, 0)
-    else:
-        for recurrent, gates in _GATES.items():
-            if isinstance(layer, recurrent):
-                yield NeuronKernel(name, layer.cell.kernel, -1, gates)
-
-
-def _depthwise(name: str, kernel: KerasObject) -> NeuronKernel:
-    """Filters `(..., in, multiplier)` compared within an input channel."""
-    return NeuronKernel(name, kernel, (-2, -1), kernel.shape[-2])
-
-
-_LAST_AXIS = (
-    layers.Dense,
-    layers.Conv1D,
-    layers.Conv2D,
-    layers.Conv3D,
-    AngularMargin,
-)
-_TRANSPOSED = (
-    layers.Conv1DTranspose,
-    layers.Conv2DTranspose,
-    layers.Conv3DTranspose,
-)
-_DEPTHWISE = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
-_SEPARABLE = (layers.SeparableConv1D, layers.SeparableConv2D)
-#: Recurrent layers are compared gate by gate.
-_GATES = {layers.LSTM: 4, layers.GRU: 3, layers.SimpleRNN: 1}
+    if isinstance(layer, AngularMargin):
+        yield NeuronKernel(name, layer.kernel)
+        return
+    found = list(kernel_axes(layer))
+    for axes in found:
+        yield NeuronKernel(
+            name if len(found) == 1 else f"{name}/{axes.path}",
+            axes.variable(layer),
+            axes.neuron_axis,
+            axes.groups,
+        )

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 from keras import ops
@@ -32,10 +33,7 @@ def neuron_columns(
         ValueError: As `_validation.axes_of_rank`.
     """
     shape = ops.shape(weights)
-    neuron_axes = _validation.axes_of_rank(neuron_axis, shape)
-    vector_axes = [
-        axis for axis in range(len(shape)) if axis not in neuron_axes
-    ]
+    vector_axes, neuron_axes = _vector_and_neuron_axes(shape, neuron_axis)
     # Lists, because torch.compile does not follow a generator into `prod`.
     num_neurons = math.prod([shape[axis] for axis in neuron_axes])
     dim = math.prod([shape[axis] for axis in vector_axes])
@@ -51,6 +49,30 @@ def neuron_columns(
     if order != list(range(len(shape))):
         weights = ops.transpose(weights, order)
     return ops.reshape(weights, (dim, num_neurons))
+
+
+def kernel_of_columns(
+    columns: Tensor,
+    shape: tuple[int, ...],
+    neuron_axis: int | tuple[int, ...],
+) -> Tensor:
+    """Reshapes columns to the kernel of a shape that `neuron_columns` made."""
+    vector_axes, neuron_axes = _vector_and_neuron_axes(shape, neuron_axis)
+    order = [*vector_axes, *neuron_axes]
+    ordered = ops.reshape(columns, [shape[axis] for axis in order])
+    if order == list(range(len(shape))):
+        return ordered
+    return ops.transpose(ordered, [order.index(k) for k in range(len(shape))])
+
+
+def _vector_and_neuron_axes(
+    shape: Any, neuron_axis: int | tuple[int, ...]
+) -> tuple[list[int], tuple[int, ...]]:
+    neuron_axes = _validation.axes_of_rank(neuron_axis, shape)
+    vector_axes = [
+        axis for axis in range(len(shape)) if axis not in neuron_axes
+    ]
+    return vector_axes, neuron_axes
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,10 @@ from keras_mhe._typing import Tensor
 from keras_mhe.functional import hyperspherical_energy
 from keras_mhe.functional._potentials import Potential
 from keras_mhe.regularizers._published import PublishedMHE
+from keras_mhe.regularizers._published_gan import (
+    GAN_STRENGTHS,
+    PublishedGANMHE,
+)
 from keras_mhe.regularizers._sum import SummableRegularizer
 
 
@@ -107,24 +111,33 @@ class MHE(SummableRegularizer):
 
     @staticmethod
     def from_reference(
-        model_name: str, power_s: str, output_layer: bool = False
-    ) -> PublishedMHE:
-        """Returns exactly the term of the program published with the paper.
+        model_name: str, power_s: str | None = None, output_layer: bool = False
+    ) -> PublishedMHE | PublishedGANMHE:
+        """Returns exactly the term of a program published with the paper.
 
         Args:
-            model_name: `"mhe"` (full space) or `"half_mhe"`.
-            power_s: `"0"`, `"1"`, `"2"` or, with angles, `"a0"`, `"a1"`,
-                `"a2"`.
-            output_layer: Whether the term is for the classifier, which the
-                program regularizes with another factor and always in full
-                space. Defaults to `False`.
+            model_name: Of the CIFAR program `"mhe"` (full space) or
+                `"half_mhe"`. Of the GAN program `"gan"`, or `"sn_gan"` for a
+                discriminator with spectral norm: they have the strengths
+                2e-6 and 2e-7.
+            power_s: Of the CIFAR program `"0"`, `"1"`, `"2"` or, with angles,
+                `"a0"`, `"a1"`, `"a2"`; of the GAN program `None`. Defaults to
+                `None`.
+            output_layer: Whether the term is for the classifier of the CIFAR
+                program, which regularizes it with another factor and always
+                in full space. Defaults to `False`.
 
         Returns:
-            A `PublishedMHE`, with the program's factors and constants.
+            A `PublishedMHE` or `PublishedGANMHE`, with the program's factors
+            and constants.
 
         Raises:
             ValueError: If an argument is not one of the choices.
         """
+        names = ("mhe", "half_mhe", *GAN_STRENGTHS)
+        if _validation.choice("model_name", model_name, names) in GAN_STRENGTHS:
+            _validation.unset_for_gan(power_s, output_layer)
+            return PublishedGANMHE(GAN_STRENGTHS[model_name])
         return PublishedMHE(model_name, power_s, output_layer=output_layer)
 
     def __call__(

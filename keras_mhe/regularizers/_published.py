@@ -79,7 +79,11 @@ class PublishedMHE(SummableRegularizer):
     """
 
     def __init__(
-        self, model_name: str, power_s: str, *, output_layer: bool = False
+        self,
+        model_name: str,
+        power_s: str | None,
+        *,
+        output_layer: bool = False,
     ) -> None:
         self.model_name = _validation.choice(
             "model_name", model_name, ("mhe", "half_mhe")

@@ -34,15 +34,21 @@ from keras import layers, ops
 
 import keras_mhe
 from keras_mhe import MHE
+from keras_mhe.constraints import SpectralNorm
 from keras_mhe.functional import (
     additive_angular_margin,
     additive_cosine_margin,
     cosines,
     feature_norms,
     hyperspherical_energy,
+    limited_spectral_norm,
     multiplicative_angular_margin,
+    power_iteration,
+    rayleigh_quotient,
     similarity_adjustment,
+    singular_values,
 )
+from keras_mhe.layers import SpectralNormalization, held_singular_vectors
 from keras_mhe.losses import OneVsAllCrossentropy, SampledCrossentropy
 from keras_mhe.metrics import FeatureEnergy
 from keras_mhe.regularizers import RegularizerSum
@@ -229,11 +235,74 @@ def feature_energy():
     return Program("batch", function, ((3, 4), *shapes))
 
 
+def of_a_kernel(name, function, dtype="float32"):
+    """A function without a gradient, beside the sum of the kernel."""
+    return Program(
+        name,
+        lambda w: ops.sum(w) + ops.sum(ops.stop_gradient(function(w))),
+        ((3, 3, 2, 4),),
+        dtype=dtype,
+    )
+
+
+def spectral_sigma(**options):
+    """The estimated spectral norm after a power iteration."""
+
+    def function(weights, u):
+        moved_u, v = power_iteration(weights, u, **options)
+        # It has no gradient by the vector that it begins with.
+        return rayleigh_quotient(weights, moved_u, v) + 0.0 * ops.sum(u)
+
+    return Program(f"sigma-{'-'.join(options)}", function, ((3, 2, 4), (4,)))
+
+
+def spectral_normalization(training, policy="float32", is_held=False):
+    """The mean output of a normalized convolution, with its regularizer."""
+    layer = SpectralNormalization(
+        layers.Conv2D(4, 3, dtype=policy, kernel_regularizer=MHE())
+    )
+    layer.build((None, 6, 6, 2))
+
+    def function(images, *arguments):
+        count = len(layer.trainable_variables)
+        with held_singular_vectors() if is_held else contextlib.nullcontext():
+            outputs, _, penalties = layer.stateless_call(
+                arguments[:count],
+                arguments[count:],
+                images,
+                training=training,
+                return_losses=True,
+            )
+        # The vectors have no gradient.
+        nothing = sum(0.0 * ops.sum(value) for value in arguments[count:])
+        return ops.mean(ops.cast(outputs, "float32")) + sum(penalties) + nothing
+
+    variables = [*layer.trainable_variables, *layer.non_trainable_variables]
+    return Program(
+        f"{'training' if training else 'plain'}-{policy}-{is_held}",
+        function,
+        ((2, 6, 6, 2), *[tuple(variable.shape) for variable in variables]),
+    )
+
+
+SPECTRAL_NORMALIZATION = [
+    spectral_normalization(training=False),
+    spectral_normalization(training=True),
+    spectral_normalization(training=True, policy="mixed_float16"),
+]
+SIGMA = [spectral_sigma(), spectral_sigma(iterations=2, stop_gradient=False)]
+
+
 def loss_of(loss):
     return Program("loss", lambda z, y: loss(y, z), ((3, 4),), ((3,),))
 
 
 PROGRAMS = {
+    "constraints.SpectralNorm": [
+        of_a_kernel(f"{mode}-{dtype}", SpectralNorm(0.5, mode=mode), dtype)
+        for mode in ("scale", "clip")
+        for dtype in ("float32", "float16")
+    ],
     "functional.additive_angular_margin": [
         elementwise(additive_angular_margin, 0.5),
         elementwise(additive_angular_margin, 0.5, gradient_detachment=True),
@@ -253,6 +322,14 @@ PROGRAMS = {
     "functional.feature_norms": [
         Program("norms", lambda x: ops.sum(feature_norms(x)), ((3, 4),))
     ],
+    "functional.limited_spectral_norm": [
+        of_a_kernel(
+            "transposed", lambda w: limited_spectral_norm(w, 1, neuron_axis=-2)
+        )
+    ],
+    "functional.power_iteration": SIGMA,
+    "functional.rayleigh_quotient": SIGMA,
+    "functional.singular_values": [of_a_kernel("values", singular_values)],
     "functional.multiplicative_angular_margin": [
         elementwise(multiplicative_angular_margin, 4),
         elementwise(multiplicative_angular_margin, 1.7),
@@ -264,6 +341,10 @@ PROGRAMS = {
         f"layers.{name}": list(heads(name))
         for name in sorted({name.split("-")[0] for name in HEADS})
     },
+    "layers.SpectralNormalization": SPECTRAL_NORMALIZATION,
+    "layers.held_singular_vectors": [
+        spectral_normalization(training=True, is_held=True)
+    ],
     "metrics.FeatureEnergy": [feature_energy()],
     "losses.OneVsAllCrossentropy": [loss_of(OneVsAllCrossentropy())],
     "losses.SampledCrossentropy": [loss_of(SampledCrossentropy())],
@@ -299,6 +380,9 @@ PROGRAMS = {
         penalty("depthwise", MHE(neuron_axis=(-2, -1), groups=2)),
         training_step("float32"),
         training_step("mixed_float16"),
+    ],
+    "regularizers.PublishedGANMHE": [
+        penalty("gan", MHE.from_reference("gan")),
     ],
     "regularizers.PublishedMHE": [
         penalty(f"half-{power_s}", MHE.from_reference("half_mhe", power_s))

@@ -60,6 +60,7 @@ def test_there_is_something_to_check():
     assert {
         "keras_mhe.analysis",
         "keras_mhe.callbacks",
+        "keras_mhe.constraints",
         "keras_mhe.functional",
         "keras_mhe.layers",
         "keras_mhe.losses",
@@ -211,9 +212,9 @@ def test_private_keras_is_not_used():
 #: Lower layers first; a file imports from its own and from lower ones.
 LAYERS = (
     ("_typing",),
-    ("_numerics", "_validation", "_registration", "_backend"),
+    ("_numerics", "_validation", "_registration", "_kernel_axes", "_backend"),
     ("functional",),
-    ("regularizers", "layers", "losses", "metrics"),
+    ("regularizers", "constraints", "layers", "losses", "metrics"),
     ("analysis",),
     ("callbacks",),
 )

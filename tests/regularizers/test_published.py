@@ -90,8 +90,8 @@ def test_angular_forms_of_a_right_angle(power_s, formula):
     [
         (
             ("cnn", "0"),
-            "`model_name` must be one of 'mhe', 'half_mhe'. "
-            "Received: model_name='cnn'.",
+            "`model_name` must be one of 'mhe', 'half_mhe', 'gan', "
+            "'sn_gan'. Received: model_name='cnn'.",
         ),
         (
             ("mhe", "3"),
