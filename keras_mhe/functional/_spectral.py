@@ -68,7 +68,10 @@ def power_iteration(
     _validation.length_of_vector("u", u.shape, matrix.shape[1])
     u = _direction(u)
     for _ in range(iterations):
-        v = _direction(_times(matrix, u))
+        product = _times(matrix, u)
+        # What is orthogonal to all that the kernel sees would stay there.
+        is_lost = ops.logical_not(ops.any(product != 0.0))
+        v = _direction(ops.where(is_lost, _largest_column(matrix), product))
         moved = _direction(_times(matrix, v, transpose=True))
         u = ops.where(ops.any(moved != 0.0), moved, u)
     return u, v
@@ -224,8 +227,11 @@ def limited_spectral_norm(
     if mode == "scale":
         largest = singular_values(weights, neuron_axis=neuron_axis)[0]
         is_above = largest > max_value  # False for NaN.
-        factor = max_value / ops.where(is_above, largest, max_value)
-        limited = ops.cast(weights, factor.dtype) * factor
+        # Divided first: one factor of both may be below the dtype's range.
+        divided = ops.cast(weights, largest.dtype) / ops.where(
+            is_above, largest, 1.0
+        )
+        limited = divided * max_value
         return ops.where(is_above, ops.cast(limited, weights.dtype), weights)
     matrix = _matrix(weights, neuron_axis)
     is_finite = ops.all(ops.isfinite(matrix))
@@ -257,6 +263,15 @@ def _times(
     column = ops.expand_dims(vector, 1)
     product = _backend.matmul(matrix, column, transpose_first=transpose)
     return ops.squeeze(product, 1)
+
+
+def _largest_column(matrix: Tensor) -> Tensor:
+    """Returns the column with the largest entry."""
+    matrix = ops.stop_gradient(matrix)
+    largest = ops.argmax(ops.max(ops.abs(matrix), axis=0))
+    return _times(
+        matrix, ops.one_hot(largest, matrix.shape[1], dtype=matrix.dtype)
+    )
 
 
 def _direction(vector: Tensor) -> Tensor:

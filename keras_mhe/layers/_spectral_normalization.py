@@ -31,7 +31,7 @@ def held_singular_vectors() -> Iterator[None]:
     power iteration for each update of the weights, and all calls with the
     same weights. It acts while Python runs the call: around the call in
     `train_step`, or in a function that is being compiled; not around a
-    function that was compiled before.
+    function that was compiled before, and only for calls of the same thread.
 
     Example:
         >>> import numpy as np
@@ -71,15 +71,17 @@ class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
     and other weights are not touched.
 
     Args:
-        layer: The layer: dense, embedding, convolution of any kind, or
-            recurrent, or any other with `kernels`. It may be built. Its dtype
-            policy is used.
+        layer: The layer: `Dense`, `Embedding`, a convolution (also
+            transposed, depthwise or separable), `LSTM`, `GRU` or `SimpleRNN`;
+            with `kernels` also others, such as `EinsumDense`. It may be
+            built, and must be if its `build` takes more than one shape. Its
+            dtype policy is used.
         power_iterations: Int >= 1, steps of the power iteration in a call in
             training. Defaults to `1`.
         kernels: `None`, or a dictionary from the attribute of each kernel to
             normalize to the axis, or list of axes, that counts its neurons.
-            `None` takes those of Keras' own layers, of a recurrent layer the
-            kernel of the inputs only; for both of them write
+            `None` knows those of the layers named above, of a recurrent layer
+            the kernel of the inputs only; for both of them write
             `{"cell.kernel": -1, "cell.recurrent_kernel": -1}`. Defaults to
             `None`.
         differentiate_vectors: Bool. Whether the gradient of a call that
@@ -91,9 +93,10 @@ class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
 
     Call arguments:
         inputs: As the wrapped layer has it.
-        training: Bool. Whether to move the vectors, unless the layer is not
-            `trainable` or the call is within `held_singular_vectors`.
-        kwargs: Other arguments of the wrapped layer's call.
+        training: Bool. Whether to move the vectors, unless the layer or the
+            wrapped one is not `trainable` or the call is within
+            `held_singular_vectors`.
+        args, kwargs: Other arguments of the wrapped layer's call.
 
     Input shape:
         As the wrapped layer has it.
@@ -121,7 +124,8 @@ class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
 
     Raises:
         ValueError: On construction, if an argument is outside its range; when
-            it is built, if a kernel is not found.
+            it is built, if a kernel is not found; on the call, if a kernel was
+            quantized, or if the wrapped layer draws from Keras' global seed.
 
     Example:
         >>> import keras
@@ -181,8 +185,10 @@ class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
         """Builds the wrapped layer and the vectors of its kernels."""
         super().build(input_shape)
         self._axes = self._find_kernels()
+        self._starts: list[_Start] = []
         for axes in self._axes:
             start = _Start(axes.variable(self.layer), axes.neuron_axis)
+            self._starts.append(start)
             name = axes.path.replace(".", "_")
             self.vectors_u.append(self._add_vector(f"{name}_u", start, 0))
             self.vectors_v.append(self._add_vector(f"{name}_v", start, 1))
@@ -209,13 +215,18 @@ class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
                     f"{type(self.layer).__name__} layer."
                 ) from error
             _validation.axes_of_rank(axes.neuron_axis, shape)
+        if len({id(axes.variable(self.layer)) for axes in found}) < len(found):
+            raise ValueError(
+                "`kernels` must name each kernel once. "
+                f"Received: kernels={self.kernels}."
+            )
         return found
 
     def _add_vector(self, name: str, start: "_Start", side: int) -> KerasObject:
         return self.add_weight(
             name=name,
             shape=(start.sizes[side],),
-            initializer=lambda shape, dtype: start.vectors(dtype)[side],
+            initializer=lambda shape, dtype: start.vectors()[side],
             dtype=start.dtype,
             trainable=False,
             autocast=False,
@@ -223,49 +234,86 @@ class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
         )
 
     def call(
-        self, inputs: Any, training: bool | None = None, **kwargs: Any
+        self,
+        inputs: Any,
+        *args: Any,
+        training: bool | None = None,
+        **kwargs: Any,
     ) -> Any:
         """Returns what the wrapped layer makes with normalized kernels."""
         is_held = getattr(_state, "is_held", False)
-        if training and self.trainable and not is_held:
+        is_trainable = self.trainable and self.layer.trainable
+        if training and is_trainable and not is_held:
             vectors = self._move(self.power_iterations)
         else:
             vectors = self._stored_vectors()
         normalized = self._normalized(vectors)
-        # All variables, since the scope hides those of the scopes around it.
-        before = {
-            id(variable): normalized.get(id(variable), variable.value)
-            for variable in self.layer.variables
-        }
+        variables = self.layer.variables
+        # All of them, since the scope hides those of the scopes around it.
         with keras.StatelessScope(
-            [(v, before[id(v)]) for v in self.layer.variables],
+            [(v, normalized.get(id(v), v.value)) for v in variables],
             collect_losses=True,
-            initialize_variables=False,
         ) as scope:
             given = dict(scope.state_mapping)
-            outputs = self.layer(inputs, **kwargs)
+            outputs = self.layer(inputs, *args, **kwargs)
+        if set(scope.state_mapping) != set(given):
+            raise ValueError(
+                f"The {type(self.layer).__name__} layer changed a variable "
+                "that is not its own. Give it a `keras.random.SeedGenerator` "
+                "instead of Keras' global seed."
+            )
         for loss in scope.losses:
             # A copy, since the wrapped layer claims the tensor as its own.
             self.add_loss(loss + 0.0)
-        for variable in self.layer.variables:
+        for variable in variables:
             value = scope.get_current_value(variable)
             if value is not given[id(variable)]:
                 variable.assign(value)
         return outputs
 
     def _stored_vectors(self) -> list[tuple[Tensor, Tensor]]:
+        """Returns copies, which a later call may not overwrite."""
+        self._variables()
         stored = zip(self.vectors_u, self.vectors_v, strict=True)
-        return [(u.value, v.value) for u, v in stored]
+        return [(ops.copy(u.value), ops.copy(v.value)) for u, v in stored]
+
+    def _variables(self) -> list[KerasObject]:
+        """Returns the kernels, which must be there and be floats."""
+        if not self.built:
+            raise ValueError(
+                "The layer has no weights before it is built. Call it on data."
+            )
+        found = [axes.variable(self.layer) for axes in self._axes]
+        for axes, variable in zip(self._axes, found, strict=True):
+            is_variable = isinstance(variable, keras.Variable)
+            if not is_variable or "float" not in variable.dtype:
+                raise ValueError(
+                    f"The kernel {axes.path!r} must be a float variable. "
+                    f"Received: {variable}. Use `fold` before a layer is "
+                    "quantized or gets adapters."
+                )
+        return found
 
     def _move(self, iterations: int) -> list[tuple[Tensor, Tensor]]:
         """Moves and stores the vectors, and returns them."""
+        starts = [u.value for u in self.vectors_u]
+        return self._iterate(starts, iterations)
+
+    def _iterate(
+        self, starts: list[Tensor], iterations: int
+    ) -> list[tuple[Tensor, Tensor]]:
         moved = []
-        for axes, u, v in zip(
-            self._axes, self.vectors_u, self.vectors_v, strict=True
+        for axes, kernel, start, u, v in zip(
+            self._axes,
+            self._variables(),
+            starts,
+            self.vectors_u,
+            self.vectors_v,
+            strict=True,
         ):
             vectors = power_iteration(
-                axes.variable(self.layer).value,
-                u.value,
+                kernel.value,
+                start,
                 iterations=iterations,
                 neuron_axis=axes.neuron_axis,
                 stop_gradient=not self.differentiate_vectors,
@@ -280,8 +328,9 @@ class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
     ) -> dict[int, Tensor]:
         """Returns `W / sigma` by the identity of the variable of `W`."""
         normalized = {}
-        for axes, (u, v) in zip(self._axes, vectors, strict=True):
-            variable = axes.variable(self.layer)
+        for axes, variable, (u, v) in zip(
+            self._axes, self._variables(), vectors, strict=True
+        ):
             kernel = variable.value
             sigma = rayleigh_quotient(
                 kernel, u, v, neuron_axis=axes.neuron_axis
@@ -301,12 +350,18 @@ class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
         """Moves the vectors to the singular vectors of the present kernel.
 
         For a kernel that was replaced, since a call moves them by
-        `power_iterations` steps only, and only in training.
+        `power_iterations` steps only, and only in training. Begins anew, with
+        the random direction with which the layer was built.
 
         Args:
             iterations: Int >= 1. Defaults to `100`.
+
+        Raises:
+            ValueError: If the layer is not built.
         """
-        self._move(_validation.positive_integer("iterations", iterations))
+        self._variables()
+        iterations = _validation.positive_integer("iterations", iterations)
+        self._iterate([start.direction() for start in self._starts], iterations)
 
     def fold(self) -> KerasObject:
         """Returns a plain layer that computes the same at inference.
@@ -321,14 +376,9 @@ class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
         Raises:
             ValueError: If the layer is not built.
         """
-        if not self.built:
-            raise ValueError(
-                "The layer must be built before `fold`. Received: a layer "
-                "without weights. Call it on data."
-            )
+        normalized = self._normalized(self._stored_vectors())
         folded = type(self.layer).from_config(self.layer.get_config())
         folded.build_from_config(self.layer.get_build_config())
-        normalized = self._normalized(self._stored_vectors())
         for new, old in zip(folded.weights, self.layer.weights, strict=True):
             # A copy, since JAX' trainer deletes arrays that it has replaced.
             new.assign(normalized.get(id(old), ops.copy(old.value)))
@@ -380,10 +430,13 @@ class _Start:
         # Gives the same numbers for both vectors.
         self._random = keras.initializers.RandomNormal(stddev=1.0)
 
-    def vectors(self, dtype: str) -> tuple[Tensor, Tensor]:
+    def direction(self) -> Tensor:
+        return self._random((self.sizes[0],), dtype=self.dtype)
+
+    def vectors(self) -> tuple[Tensor, Tensor]:
         return power_iteration(
             self._kernel.value,
-            self._random((self.sizes[0],), dtype=dtype),
+            self.direction(),
             iterations=_INITIAL_ITERATIONS,
             neuron_axis=self._neuron_axis,
         )

@@ -265,6 +265,15 @@ def test_vectors_rest_in_a_layer_that_is_not_trainable():
     assert layer.trainable_weights == []
 
 
+def test_vectors_rest_if_the_wrapped_layer_is_not_trainable():
+    layer, inputs, _ = built("Dense")
+    layer.layer.kernel.assign(RNG.normal(size=(4, 5)))
+    before = as_array(layer.vectors_u[0])
+    layer.layer.trainable = False
+    layer(inputs, training=True)
+    np.testing.assert_array_equal(before, as_array(layer.vectors_u[0]))
+
+
 def test_weights():
     layer, _, _ = built("LSTM, both kernels")
     assert [w.path.split("/")[-1] for w in layer.non_trainable_weights] == [
@@ -276,7 +285,15 @@ def test_weights():
     assert len(layer.trainable_weights) == len(layer.layer.weights) == 3
 
 
-# Kernels without a norm.
+# Kernels without a norm, or with a lost vector.
+
+
+def test_a_vector_that_the_kernel_does_not_see_is_found_again():
+    layer = dense([[3.0, 0.0], [0.0, 0.0]])
+    layer.build((None, 2))
+    layer.vectors_u[0].assign(np.array([0.0, 1.0]))
+    outputs = layer(np.ones((1, 2), "float32"), training=True)
+    np.testing.assert_allclose(as_array(outputs), [[1.0, 0.0]], atol=1e-6)
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -308,11 +325,56 @@ def test_extreme_kernels(scale):
 def test_a_replaced_kernel_needs_converge():
     layer = dense(np.diag([3.0, 1.0]))
     layer.build((None, 2))
+    layer.converge()
+    # Its first singular vector is orthogonal to that of the old kernel.
     layer.layer.kernel.assign(np.diag([1.0, -5.0]))
     layer.converge()
     (normalized,) = layer.normalized_kernels()
     np.testing.assert_allclose(
         as_array(normalized), np.diag([0.2, -1.0]), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("through", [False, True])
+def test_gradient_of_a_call_that_moves_the_vectors(through):
+    kernel = RNG.normal(size=(4, 5)).astype("float32")
+    images = RNG.normal(size=(3, 4)).astype("float32")
+    start = RNG.normal(size=5)
+    start = (start / np.linalg.norm(start)).astype("float32")
+    layer = dense(kernel, differentiate_vectors=through)
+    layer.build((None, 4))
+    layer.vectors_u[0].assign(start)
+    values = {id(v): v.value for v in layer.variables}
+    raw = layer.layer.kernel
+
+    def loss(w):
+        mapping = [
+            (v, w if v is raw else values[id(v)]) for v in layer.variables
+        ]
+        with keras.StatelessScope(mapping):
+            return ops.sum(layer(images, training=True) ** 2)
+
+    def of_sigma(w, u, v):
+        return np.sum((images @ (w / (v @ w @ u))) ** 2)
+
+    def vectors(w):
+        v = w @ start
+        v = v / np.linalg.norm(v)
+        u = w.T @ v
+        return u / np.linalg.norm(u), v
+
+    wide = kernel.astype("float64")
+    constant = vectors(wide)
+    expected = np.zeros((4, 5))
+    for index in np.ndindex(4, 5):
+        for sign in (1.0, -1.0):
+            shifted = wide.copy()
+            shifted[index] += sign * 1e-5
+            uv = vectors(shifted) if through else constant
+            expected[index] += sign * of_sigma(shifted, *uv) / 2e-5
+    gradient = value_and_grad(loss, kernel).gradient
+    np.testing.assert_allclose(
+        gradient, expected, atol=1e-4 * np.abs(expected).max()
     )
 
 
@@ -371,7 +433,43 @@ def test_state_of_the_wrapped_layer_is_kept():
     assert np.any((first == 0.0) != (second == 0.0))
 
 
+class Noisy(layers.Dense):
+    def call(self, inputs):
+        return super().call(inputs) + keras.random.normal((1,))
+
+
+def test_state_that_is_not_the_wrapped_layers_own():
+    keras.random.normal((1,))
+    layer = SpectralNormalization(Noisy(2))
+    with pytest.raises(ValueError, match="changed a variable that is not its"):
+        layer(np.ones((1, 3), "float32"))
+
+
+@pytest.mark.parametrize("change", ["quantize", "enable_lora"])
+def test_kernels_that_are_no_longer_floats(change):
+    layer, inputs, _ = built("Dense")
+    if change == "quantize":
+        layer.layer.quantize("int8")
+    else:
+        layer.layer.enable_lora(2)
+    with pytest.raises(ValueError, match="must be a float variable"):
+        layer(inputs)
+
+
 # Saving, folding, configuration.
+
+
+def test_an_embedding_is_saved_and_folded(tmp_path):
+    layer = SpectralNormalization(layers.Embedding(7, 3))
+    tokens = np.array([[0, 2, 6]])
+    model = keras.Sequential([keras.Input((3,), dtype="int32"), layer])
+    expected = as_array(model(tokens))
+    np.testing.assert_allclose(
+        as_array(layer.fold()(tokens)), expected, atol=1e-6
+    )
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(as_array(loaded(tokens)), expected, atol=1e-6)
 
 
 @each_case
@@ -414,9 +512,11 @@ def test_fold(case):
     )
 
 
-def test_fold_needs_weights():
-    with pytest.raises(ValueError, match="must be built before `fold`"):
-        SpectralNormalization(layers.Dense(3)).fold()
+@pytest.mark.parametrize("method", ["fold", "converge", "normalized_kernels"])
+def test_methods_that_need_weights(method):
+    layer = SpectralNormalization(layers.Dense(3))
+    with pytest.raises(ValueError, match="no weights before it is built"):
+        getattr(layer, method)()
 
 
 @pytest.mark.parametrize("kernels", [None, {"kernel": -1}, {"kernel": (1,)}])
@@ -465,6 +565,7 @@ def test_wrong_arguments():
         (layers.Dense(3), {"weights_": -1}, "must name weights of the wrapped"),
         (layers.Dense(3), {"kernel": 2}, "`neuron_axis` must be in"),
         (layers.Dense(3), {"bias": 0}, "`weights` must have rank 2"),
+        (layers.Dense(3), {"kernel": -1, "_kernel": 0}, "each kernel once"),
     ],
 )
 def test_kernels_that_are_not_there(layer, kernels, message):
