@@ -1,0 +1,1 @@
+"""Generative adversarial networks with energy and spectral norm."""
