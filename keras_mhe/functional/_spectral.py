@@ -266,12 +266,13 @@ def _times(
 
 
 def _largest_column(matrix: Tensor) -> Tensor:
-    """Returns the column with the largest entry."""
+    """Returns the first of the columns with the largest entry."""
     matrix = ops.stop_gradient(matrix)
-    largest = ops.argmax(ops.max(ops.abs(matrix), axis=0))
-    return _times(
-        matrix, ops.one_hot(largest, matrix.shape[1], dtype=matrix.dtype)
-    )
+    largest = ops.max(ops.abs(matrix), axis=0)
+    # No indices, which TensorFlow would bring from the GPU to the host.
+    is_largest = ops.cast(largest >= ops.max(largest), matrix.dtype)
+    is_first = ops.cast(ops.cumsum(is_largest) < 1.5, matrix.dtype)
+    return _times(matrix, is_largest * is_first)
 
 
 def _direction(vector: Tensor) -> Tensor:
