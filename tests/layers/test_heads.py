@@ -43,7 +43,12 @@ def numpy(tensor):
 
 def test_every_head_is_tested():
     tested = {type(make()) for make in HEADS.values()}
-    assert tested == {getattr(heads, name) for name in heads.__all__}
+    public = [getattr(heads, name) for name in heads.__all__]
+    assert tested == {
+        value
+        for value in public
+        if isinstance(value, type) and issubclass(value, heads.AngularMargin)
+    }
 
 
 @each_head
