@@ -1,59 +1,15 @@
 """Spectral normalization as a parametrisation of another layer's kernels."""
 
-import math
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_mhe import _numerics, _validation
+from keras_mhe import _validation
 from keras_mhe._kernel_axes import KernelAxes, kernel_axes
 from keras_mhe._registration import register
 from keras_mhe._typing import KerasObject, Tensor
-from keras_mhe.functional import power_iteration, rayleigh_quotient
-from keras_mhe.functional._spectral import divided_by_norm
-
-#: Iterations on the initial kernel, as in PyTorch's parametrisation.
-_INITIAL_ITERATIONS = 15
-
-_state = threading.local()
-
-
-@contextmanager
-def held_singular_vectors() -> Iterator[None]:
-    """Within it, `SpectralNormalization` does not move its vectors.
-
-    For a network that one training step calls several times, as the
-    discriminator of a GAN that sees generated images and then real ones: one
-    power iteration for each update of the weights, and all calls with the
-    same weights. It acts while Python runs the call: around the call in
-    `train_step`, or in a function that is being compiled; not around a
-    function that was compiled before, and only for calls of the same thread.
-
-    Example:
-        >>> import numpy as np
-        >>> import keras
-        >>> from keras_mhe.layers import SpectralNormalization
-        >>> from keras_mhe.layers import held_singular_vectors
-        >>> layer = SpectralNormalization(keras.layers.Dense(2))
-        >>> images = np.ones((1, 3), "float32")
-        >>> generated = layer(images, training=True)
-        >>> before = [keras.ops.convert_to_numpy(u) for u in layer.vectors_u]
-        >>> with held_singular_vectors():
-        ...     real = layer(images, training=True)
-        >>> after = [keras.ops.convert_to_numpy(u) for u in layer.vectors_u]
-        >>> bool(np.all(before[0] == after[0]))
-        True
-    """
-    before = getattr(_state, "is_held", False)
-    _state.is_held = True
-    try:
-        yield
-    finally:
-        _state.is_held = before
+from keras_mhe.layers._singular_vectors import SingularVectors, are_held
 
 
 @register("SpectralNormalization")
@@ -178,20 +134,25 @@ class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
         )
         self.kernels = None if kernels is None else _checked_kernels(kernels)
         self.supports_masking = layer.supports_masking
-        self.vectors_u: list[KerasObject] = []
-        self.vectors_v: list[KerasObject] = []
+        self._vectors: tuple[SingularVectors, ...] = ()
+
+    @property
+    def vectors_u(self) -> list[KerasObject]:
+        """The weight `u` of each kernel."""
+        return [vectors.u for vectors in self._vectors]
+
+    @property
+    def vectors_v(self) -> list[KerasObject]:
+        """The weight `v` of each kernel."""
+        return [vectors.v for vectors in self._vectors]
 
     def build(self, input_shape: Any = None) -> None:
         """Builds the wrapped layer and the vectors of its kernels."""
         super().build(input_shape)
-        self._axes = self._find_kernels()
-        self._starts: list[_Start] = []
-        for axes in self._axes:
-            start = _Start(axes.variable(self.layer), axes.neuron_axis)
-            self._starts.append(start)
-            name = axes.path.replace(".", "_")
-            self.vectors_u.append(self._add_vector(f"{name}_u", start, 0))
-            self.vectors_v.append(self._add_vector(f"{name}_v", start, 1))
+        self._vectors = tuple(
+            SingularVectors(self.layer, axes, self.add_weight)
+            for axes in self._find_kernels()
+        )
         self.built = True
 
     def _find_kernels(self) -> list[KernelAxes]:
@@ -222,17 +183,6 @@ class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
             )
         return found
 
-    def _add_vector(self, name: str, start: "_Start", side: int) -> KerasObject:
-        return self.add_weight(
-            name=name,
-            shape=(start.sizes[side],),
-            initializer=lambda shape, dtype: start.vectors()[side],
-            dtype=start.dtype,
-            trainable=False,
-            autocast=False,
-            aggregation="only_first_replica",
-        )
-
     def call(
         self,
         inputs: Any,
@@ -241,13 +191,19 @@ class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
         **kwargs: Any,
     ) -> Any:
         """Returns what the wrapped layer makes with normalized kernels."""
-        is_held = getattr(_state, "is_held", False)
         is_trainable = self.trainable and self.layer.trainable
-        if training and is_trainable and not is_held:
-            vectors = self._move(self.power_iterations)
-        else:
-            vectors = self._stored_vectors()
-        normalized = self._normalized(vectors)
+        moves = training and is_trainable and not are_held()
+        normalized = {
+            id(vectors.kernel): vectors.normalized(
+                vectors.move(
+                    self.power_iterations,
+                    stop_gradient=not self.differentiate_vectors,
+                )
+                if moves
+                else vectors.stored()
+            )
+            for vectors in self._vectors
+        }
         variables = self.layer.variables
         # All of them, since the scope hides those of the scopes around it.
         with keras.StatelessScope(
@@ -271,80 +227,23 @@ class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
                 variable.assign(value)
         return outputs
 
-    def _stored_vectors(self) -> list[tuple[Tensor, Tensor]]:
-        """Returns copies, which a later call may not overwrite."""
-        self._variables()
-        stored = zip(self.vectors_u, self.vectors_v, strict=True)
-        return [(ops.copy(u.value), ops.copy(v.value)) for u, v in stored]
-
-    def _variables(self) -> list[KerasObject]:
-        """Returns the kernels, which must be there and be floats."""
-        if not self.built:
-            raise ValueError(
-                "The layer has no weights before it is built. Call it on data."
-            )
-        found = [axes.variable(self.layer) for axes in self._axes]
-        for axes, variable in zip(self._axes, found, strict=True):
-            is_variable = isinstance(variable, keras.Variable)
-            if not is_variable or "float" not in variable.dtype:
-                raise ValueError(
-                    f"The kernel {axes.path!r} must be a float variable. "
-                    f"Received: {variable}. Use `fold` before a layer is "
-                    "quantized or gets adapters."
-                )
-        return found
-
-    def _move(self, iterations: int) -> list[tuple[Tensor, Tensor]]:
-        """Moves and stores the vectors, and returns them."""
-        starts = [u.value for u in self.vectors_u]
-        return self._iterate(starts, iterations)
-
-    def _iterate(
-        self, starts: list[Tensor], iterations: int
-    ) -> list[tuple[Tensor, Tensor]]:
-        moved = []
-        for axes, kernel, start, u, v in zip(
-            self._axes,
-            self._variables(),
-            starts,
-            self.vectors_u,
-            self.vectors_v,
-            strict=True,
-        ):
-            vectors = power_iteration(
-                kernel.value,
-                start,
-                iterations=iterations,
-                neuron_axis=axes.neuron_axis,
-                stop_gradient=not self.differentiate_vectors,
-            )
-            u.assign(ops.stop_gradient(vectors[0]))
-            v.assign(ops.stop_gradient(vectors[1]))
-            moved.append(vectors)
-        return moved
-
-    def _normalized(
-        self, vectors: list[tuple[Tensor, Tensor]]
-    ) -> dict[int, Tensor]:
-        """Returns `W / sigma` by the identity of the variable of `W`."""
-        normalized = {}
-        for axes, variable, (u, v) in zip(
-            self._axes, self._variables(), vectors, strict=True
-        ):
-            kernel = variable.value
-            sigma = rayleigh_quotient(
-                kernel, u, v, neuron_axis=axes.neuron_axis
-            )
-            normalized[id(variable)] = divided_by_norm(kernel, sigma)
-        return normalized
-
     def normalized_kernels(self) -> list[Tensor]:
         """Returns what the layer computes with at inference, `W / sigma`.
 
         Returns:
             List of tensors, one for each kernel.
+
+        Raises:
+            ValueError: If the layer is not built.
         """
-        return list(self._normalized(self._stored_vectors()).values())
+        self._check_built()
+        return [v.normalized(v.stored()) for v in self._vectors]
+
+    def _check_built(self) -> None:
+        if not self.built:
+            raise ValueError(
+                "The layer has no weights before it is built. Call it on data."
+            )
 
     def converge(self, iterations: int = 100) -> None:
         """Moves the vectors to the singular vectors of the present kernel.
@@ -359,9 +258,10 @@ class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
         Raises:
             ValueError: If the layer is not built.
         """
-        self._variables()
+        self._check_built()
         iterations = _validation.positive_integer("iterations", iterations)
-        self._iterate([start.direction() for start in self._starts], iterations)
+        for vectors in self._vectors:
+            vectors.restart(iterations)
 
     def fold(self) -> KerasObject:
         """Returns a plain layer that computes the same at inference.
@@ -376,7 +276,11 @@ class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
         Raises:
             ValueError: If the layer is not built.
         """
-        normalized = self._normalized(self._stored_vectors())
+        kernels = self.normalized_kernels()
+        normalized = {
+            id(vectors.kernel): kernel
+            for vectors, kernel in zip(self._vectors, kernels, strict=True)
+        }
         folded = type(self.layer).from_config(self.layer.get_config())
         folded.build_from_config(self.layer.get_build_config())
         for new, old in zip(folded.weights, self.layer.weights, strict=True):
@@ -388,10 +292,12 @@ class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
         """Returns the wrapped layer's."""
         return self.layer.compute_output_shape(input_shape)
 
-    def compute_output_spec(self, inputs: Any, **kwargs: Any) -> Any:
+    def compute_output_spec(
+        self, inputs: Any, *args: Any, **kwargs: Any
+    ) -> Any:
         """Returns the wrapped layer's."""
         kwargs.pop("training", None)
-        return self.layer.compute_output_spec(inputs, **kwargs)
+        return self.layer.compute_output_spec(inputs, *args, **kwargs)
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
         """Returns the wrapped layer's."""
@@ -412,34 +318,6 @@ class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
                 for path, axis in self.kernels.items()
             },
         }
-
-
-class _Start:
-    """The vectors of an initial kernel, computed when weights get values."""
-
-    def __init__(
-        self, kernel: KerasObject, neuron_axis: int | tuple[int, ...]
-    ) -> None:
-        shape = kernel.shape
-        positions = _validation.axes_of_rank(neuron_axis, shape)
-        num_neurons = math.prod(shape[position] for position in positions)
-        self.sizes = (num_neurons, math.prod(shape) // num_neurons)
-        self.dtype = _numerics.computation_dtype(kernel)
-        self._kernel = kernel
-        self._neuron_axis = neuron_axis
-        # Gives the same numbers for both vectors.
-        self._random = keras.initializers.RandomNormal(stddev=1.0)
-
-    def direction(self) -> Tensor:
-        return self._random((self.sizes[0],), dtype=self.dtype)
-
-    def vectors(self) -> tuple[Tensor, Tensor]:
-        return power_iteration(
-            self._kernel.value,
-            self.direction(),
-            iterations=_INITIAL_ITERATIONS,
-            neuron_axis=self._neuron_axis,
-        )
 
 
 def _checked_kernels(kernels: Any) -> dict[str, int | tuple[int, ...]]:

@@ -288,6 +288,22 @@ def test_published_sizes():
     ]
 
 
+def test_published_constants():
+    generator = generator_network((32, 32, 3), width=0.05)
+    discriminator = discriminator_network((32, 32, 3), width=0.05)
+    seen = set()
+    for layer in [*generator.layers, *discriminator.layers]:
+        kind = type(layer).__name__
+        seen.add(kind)
+        if kind == "BatchNormalization":
+            assert (layer.momentum, layer.epsilon) == (0.9, 2e-5)
+        elif kind == "LeakyReLU":
+            assert layer.negative_slope == 0.1
+        elif hasattr(layer, "kernel"):
+            assert layer.kernel_initializer.get_config()["stddev"] == 0.02
+    assert {"BatchNormalization", "LeakyReLU", "Conv2DTranspose"} <= seen
+
+
 @pytest.mark.parametrize(
     "shape", [(28, 32, 1), (9, 9, 1), (4, 4, 1), (80, 80, 3)]
 )
