@@ -193,17 +193,17 @@ class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
         """Returns what the wrapped layer makes with normalized kernels."""
         is_trainable = self.trainable and self.layer.trainable
         moves = training and is_trainable and not are_held()
-        normalized = {
-            id(vectors.kernel): vectors.normalized(
-                vectors.move(
+        normalized = {}
+        # A loop, because torch.compile does not follow a comprehension.
+        for vectors in self._vectors:
+            if moves:
+                pair = vectors.move(
                     self.power_iterations,
                     stop_gradient=not self.differentiate_vectors,
                 )
-                if moves
-                else vectors.stored()
-            )
-            for vectors in self._vectors
-        }
+            else:
+                pair = vectors.stored()
+            normalized[id(vectors.kernel)] = vectors.normalized(pair)
         variables = self.layer.variables
         # All of them, since the scope hides those of the scopes around it.
         with keras.StatelessScope(
