@@ -1,5 +1,7 @@
 """Shuffled training batches that are the same after a resume."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -15,6 +17,9 @@ class ShuffledBatches(keras.utils.PyDataset):
         num_images: Number of images.
         batch_size: Images per batch, at most `num_images`.
         seed: Int >= 0.
+
+    Attributes:
+        epoch: The epoch, counted from 0.
     """
 
     def __init__(self, num_images: int, *, batch_size: int, seed: int) -> None:
@@ -26,7 +31,7 @@ class ShuffledBatches(keras.utils.PyDataset):
 
     def begin_epoch(self, epoch: int) -> None:
         """Draws the order of an epoch, counted from 0."""
-        self._epoch = epoch
+        self.epoch = epoch
         generator = np.random.default_rng((self._seed, epoch))
         self._order = generator.permutation(self._num_images)
 
@@ -42,13 +47,13 @@ class ShuffledBatches(keras.utils.PyDataset):
     def generator(self, index: int) -> np.random.Generator:
         """Returns where the random changes of a batch come from."""
         # A trailing zero would give the numbers of the order.
-        return np.random.default_rng((self._seed, self._epoch, index + 1))
+        return np.random.default_rng((self._seed, self.epoch, index + 1))
 
 
 class EpochOrder(keras.callbacks.Callback):
-    """Tells the batches which epoch begins."""
+    """Tells the batches which epoch begins, by their `begin_epoch`."""
 
-    def __init__(self, batches: ShuffledBatches) -> None:
+    def __init__(self, batches: Any) -> None:
         super().__init__()
         self._batches = batches
 

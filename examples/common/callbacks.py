@@ -35,9 +35,10 @@ class RefuseDivergence(keras.callbacks.Callback):
     it write a backup of what is left of the weights.
     """
 
-    def __init__(self, advice: str) -> None:
+    def __init__(self, advice: str, loss: str = "loss") -> None:
         super().__init__()
         self._advice = advice
+        self._loss = loss
         self._epoch = 0
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
@@ -46,7 +47,7 @@ class RefuseDivergence(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Raises `RunError` if the loss is not finite."""
-        loss = float((logs or {})["loss"])
+        loss = float((logs or {})[self._loss])
         if not math.isfinite(loss):
             raise RunError(
                 f"the training diverged: the loss is {loss} in step "

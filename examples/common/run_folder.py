@@ -51,7 +51,7 @@ def versions() -> dict[str, str]:
         "machine": platform.platform(),
     }
     names = ("keras-mhe", "keras", "numpy", *packages.get(backend, (backend,)))
-    for name in names:
+    for name in (*names, "tensorflow-gan"):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

@@ -1,0 +1,263 @@
+"""Command line of the GAN program."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from common import option_types
+from common.image_data import DATASETS
+from generation.recipes import PUBLISHED, SHORT, Recipe
+from generation.variants import POWERS, VARIANTS, Variant
+
+_DESCRIPTION = """\
+The MHE-GAN of Liu et al., NeurIPS 2018, in Keras: trains SN-DCGAN with or
+without minimum hyperspherical energy and spectral normalization of the
+discriminator, and scores it by TensorFlow-GAN. Set KERAS_BACKEND to
+tensorflow, jax or torch.
+"""
+_DATA_SETS = tuple(name for name in DATASETS if name != "cifar100")
+_RECIPE = (
+    "steps",
+    "batch_size",
+    "learning_rate",
+    "width",
+    "steps_per_epoch",
+    "flip",
+    "snapshots",
+    "scored",
+)
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Reads the command line; exits with code 2 if it is wrong."""
+    parser = argparse.ArgumentParser(
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_variant(parser.add_argument_group("variant"))
+    _add_data(parser.add_argument_group("images"))
+    _add_training(parser.add_argument_group("training"))
+    _add_output(parser.add_argument_group("output"))
+    _add_comparison(parser.add_argument_group("comparison of variants"))
+    _add_use(parser.add_argument_group("use of a trained generator"))
+    options = parser.parse_args(arguments)
+    _check(parser, options)
+    return options
+
+
+def _add_variant(group: Any) -> None:
+    group.add_argument(
+        "--variant",
+        choices=VARIANTS,
+        help="energy (mhe) and spectral normalization (sn) of the "
+        "discriminator (default: sn_mhe)",
+    )
+    group.add_argument(
+        "--power_s",
+        choices=POWERS,
+        help="power of the energy, of angles for a0, a1, a2; published: the "
+        "program's own term (default: published)",
+    )
+    group.add_argument(
+        "--half_space",
+        action="store_true",
+        default=None,
+        help="the half-space form, for a power that is not the published one",
+    )
+    group.add_argument(
+        "--strength",
+        type=option_types.positive_float,
+        help="factor of the energy, for a power that is not the published one",
+    )
+
+
+def _add_data(group: Any) -> None:
+    group.add_argument(
+        "--dataset",
+        choices=_DATA_SETS,
+        default="digits",
+        help="digits comes with scikit-learn (default: %(default)s)",
+    )
+    group.add_argument(
+        "--data_dir",
+        type=Path,
+        help="file or folder with the data set; else where it is usually "
+        "installed, else keras.datasets",
+    )
+
+
+def _add_training(group: Any) -> None:
+    group.add_argument(
+        "--recipe",
+        choices=("short", "published"),
+        default="short",
+        help="published: width, rate, batch and steps of the published "
+        "program (default: %(default)s)",
+    )
+    group.add_argument("--steps", type=option_types.positive_int)
+    group.add_argument("--batch_size", type=option_types.several)
+    group.add_argument("--learning_rate", type=option_types.positive_float)
+    group.add_argument(
+        "--width",
+        type=option_types.positive_float,
+        help="factor of the numbers of filters; 1 is as published",
+    )
+    group.add_argument(
+        "--steps_per_epoch",
+        type=option_types.positive_int,
+        help="steps after which curves get a point and a killed run goes on",
+    )
+    group.add_argument(
+        "--flip",
+        action=argparse.BooleanOptionalAction,
+        help="mirror real images at random (default: for cifar10)",
+    )
+    group.add_argument(
+        "--snapshots",
+        type=option_types.positive_int,
+        help="how many times to keep the generator and score it",
+    )
+    group.add_argument(
+        "--scored",
+        type=option_types.several,
+        help="generated images that each score takes",
+    )
+    group.add_argument(
+        "--inception",
+        type=Path,
+        metavar="PATH",
+        help="score by Inception: the unpacked folder of TensorFlow-GAN's "
+        "module, or Keras' InceptionV3 weights (default: a classifier that is "
+        "trained on the data set once)",
+    )
+    group.add_argument(
+        "--scores",
+        action=argparse.BooleanOptionalAction,
+        help="score the snapshots, which needs the extra gan (default: yes); "
+        "the same command scores a run that was trained without",
+    )
+    group.add_argument("--seed", type=option_types.seed, help="default: 0")
+
+
+def _add_output(group: Any) -> None:
+    group.add_argument(
+        "--output",
+        type=Path,
+        help="folder of the run, continued if it holds an unfinished run "
+        "(default: runs/gan_DATASET/VARIANT_seed_SEED or "
+        "runs/gan_DATASET/comparison); file of --generate and --evaluate",
+    )
+
+
+def _add_comparison(group: Any) -> None:
+    group.add_argument(
+        "--compare",
+        nargs="+",
+        type=_variant,
+        metavar="VARIANT",
+        help="VARIANT[:SPACE:POWER@STRENGTH], for example baseline sn mhe "
+        "sn_mhe or sn_mhe:half:2@0.1; the first is what the others are "
+        "compared with. Finished runs in --output are kept",
+    )
+    group.add_argument(
+        "--seeds",
+        nargs="+",
+        type=option_types.seed,
+        metavar="SEED",
+        help="seeds of the runs of each variant (default: 0 1 2)",
+    )
+
+
+def _add_use(group: Any) -> None:
+    group.add_argument(
+        "--generate",
+        nargs=2,
+        metavar=("N", "MODEL"),
+        help="write N images from a saved generator, as an NPZ file with a "
+        "sheet beside it",
+    )
+    group.add_argument(
+        "--evaluate",
+        metavar="MODEL",
+        help="score a saved generator, or the real images train or test",
+    )
+
+
+def _variant(text: str) -> Variant:
+    try:
+        return Variant.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _check(
+    parser: argparse.ArgumentParser, options: argparse.Namespace
+) -> None:
+    """Exits with a message if options do not go together or do nothing."""
+    modes = [
+        f"--{name}"
+        for name in ("compare", "generate", "evaluate")
+        if getattr(options, name)
+    ]
+    if len(modes) > 1:
+        parser.error(f"{' and '.join(modes)} do not go together")
+
+    def refuse(names: Sequence[str], reason: str) -> None:
+        for name in names:
+            if getattr(options, name) is not None:
+                parser.error(f"--{name} does nothing with {reason}")
+
+    variant = ("variant", "power_s", "half_space", "strength")
+    if modes:
+        refuse(["scores"], modes[0])
+    if options.scores is False:
+        refuse(["inception", "scored"], "--no-scores")
+    if options.compare:
+        refuse((*variant, "seed"), "--compare, which names variants and seeds")
+        labels = [v.label for v in options.compare]
+        if len(set(labels)) < len(labels):
+            parser.error("--compare names a variant twice")
+        options.seeds = options.seeds or [0, 1, 2]
+        if len(set(options.seeds)) < len(options.seeds):
+            parser.error("--seeds names a seed twice")
+        return
+    refuse(["seeds"], "a single run; use --seed")
+    if options.generate or options.evaluate:
+        refuse((*variant, *_RECIPE[:-1]), modes[0])
+    if options.generate:
+        refuse(["scored", "data_dir", "inception"], "--generate")
+        try:
+            options.generate = (
+                option_types.positive_int(options.generate[0]),
+                Path(options.generate[1]),
+            )
+        except ValueError:
+            parser.error("--generate needs a number of images >= 1 first")
+        return
+    if "mhe" not in (options.variant or "sn_mhe"):
+        refuse(variant[1:], f"--variant {options.variant}")
+    is_published = options.power_s in (None, "published")
+    if is_published:
+        refuse(variant[2:], "the published power; choose another --power_s")
+    elif options.strength is None:
+        parser.error(f"--power_s {options.power_s} needs a --strength")
+
+
+def variant_of(options: argparse.Namespace) -> Variant:
+    """Returns the variant of the options for a single run."""
+    return Variant(
+        options.variant or "sn_mhe",
+        options.power_s or "published",
+        "half" if options.half_space else "full",
+        options.strength,
+    )
+
+
+def recipe_of(options: argparse.Namespace) -> Recipe:
+    """Returns the recipe with the options that were given in place."""
+    is_published = options.recipe == "published"
+    recipe = PUBLISHED if is_published else SHORT[options.dataset]
+    given = {name: getattr(options, name) for name in _RECIPE}
+    return replace(recipe, **{k: v for k, v in given.items() if v is not None})

@@ -1,0 +1,132 @@
+"""Pictures of a run and of a comparison."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from common.checkpoints import read_history
+from common.figures import plot_paired_values, save_figure
+from generation.monitor import SAMPLES
+from generation.sheets import write_animation
+
+
+def draw_run(folder: Path, metrics: dict[str, Any] | None) -> list[Path]:
+    """Draws curves and the animation of the sheets.
+
+    Args:
+        folder: The run's folder.
+        metrics: Scores of its snapshots, or `None` for none.
+
+    Returns:
+        The paths of the pictures.
+    """
+    sheets = sorted((folder / SAMPLES).glob("step_*.png"))
+    return [
+        save_figure(_curves(folder, metrics), folder / "training.png"),
+        write_animation(sheets, folder / "samples.gif"),
+        sheets[-1],
+    ]
+
+
+def _curves(folder: Path, metrics: dict[str, Any] | None) -> Figure:
+    history = read_history(folder)
+    epochs = 1 + np.arange(len(history))
+    figure = Figure(figsize=(12, 7.5), layout="constrained")
+    losses, scores, energies, sigmas = figure.subplots(2, 2).flat
+    for side in ("generator", "discriminator"):
+        losses.plot(epochs, history[f"{side}_loss"], label=side)
+    losses.set(title="loss", xlabel="epoch")
+    losses.legend()
+
+    if metrics is None:
+        scores.set_axis_off()
+    else:
+        _scores(scores, metrics["snapshots"])
+    _layers(energies, history, epochs, "energy_gap/discriminator/")
+    energies.axhline(1.0, color="0.7", linewidth=1)
+    energies.set(
+        title="energy gap of the discriminator: 0 optimal, 1 random",
+        xlabel="epoch",
+    )
+    _layers(sigmas, history, epochs, "sigma/")
+    sigmas.set(
+        title="largest singular value of the discriminator",
+        xlabel="epoch",
+        yscale="log",
+    )
+    return figure
+
+
+def _scores(axes: Any, snapshots: dict[str, dict[str, float]]) -> None:
+    steps = [int(name.rpartition("_")[2]) for name in snapshots]
+    values = list(snapshots.values())
+    axes.plot(steps, [v["classifier_score"] for v in values], "o-")
+    axes.set(title="scores of the snapshots", xlabel="step")
+    axes.set_ylabel("classifier score, larger is better", color="C0")
+    distances = axes.twinx()
+    distances.plot(
+        steps, [v["frechet_distance"] for v in values], "s--", color="C1"
+    )
+    distances.set_ylabel("Frechet distance, smaller is better", color="C1")
+    distances.set_ylim(bottom=0)
+
+
+def _layers(
+    axes: Any, history: np.ndarray, epochs: np.ndarray, prefix: str
+) -> None:
+    names = [n for n in history.dtype.names if n.startswith(prefix)]
+    for index, name in enumerate(names):
+        color = f"C{index}"
+        axes.plot(
+            epochs,
+            history[name],
+            color=color,
+            label=name.removeprefix(prefix).removeprefix("sn_"),
+        )
+    if names:
+        axes.legend(fontsize="small", ncols=2)
+
+
+def draw_comparison(
+    scores: dict[str, np.ndarray],
+    distances: dict[str, np.ndarray],
+    real: dict[str, float],
+    folder: Path,
+) -> Path:
+    """Draws the scores of each variant and seed beside those of real images."""
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    for axes, values, name in zip(
+        figure.subplots(1, 2),
+        (scores, distances),
+        ("classifier_score", "frechet_distance"),
+        strict=True,
+    ):
+        plot_paired_values(axes, np.array(list(values.values())))
+        axes.axhline(real[name], color="0.5", linestyle=":")
+        axes.annotate(
+            "real test images",
+            (0.02, real[name]),
+            xycoords=("axes fraction", "data"),
+            color="0.4",
+            va="bottom",
+        )
+        axes.set_xticks(range(len(values)), values)
+        axes.set_title(name.replace("_", " ") + ", last snapshot")
+    return save_figure(figure, folder / "comparison.png")
+
+
+def contact_sheet(folders: Sequence[tuple[str, Path]], path: Path) -> Path:
+    """Draws the last sheets of several runs under their names."""
+    figure = Figure(figsize=(3.2 * len(folders), 3.6), layout="constrained")
+    for axes, (label, folder) in zip(
+        np.atleast_1d(figure.subplots(1, len(folders))), folders, strict=True
+    ):
+        last = sorted((folder / SAMPLES).glob("step_*.png"))[-1]
+        axes.imshow(np.asarray(Image.open(last)), cmap="gray")
+        axes.set_title(label)
+        axes.set_axis_off()
+    return save_figure(figure, path)

@@ -1,0 +1,61 @@
+"""Training recipes: the published one, and short ones per data set."""
+
+from dataclasses import dataclass
+
+#: Fields that the training does not depend on.
+SCORING = ("scored", "splits")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that is tuned for a data set.
+
+    Attributes:
+        steps: Training steps, each an update of both sides.
+        batch_size: Real images per step.
+        learning_rate: Of both Adam optimizers.
+        beta_1: Of both Adam optimizers.
+        width: Factor of the numbers of filters.
+        steps_per_epoch: Steps after which the curves get a point and a killed
+            run goes on.
+        flip: Whether real images are mirrored at random.
+        snapshots: How many times, evenly spread, the last at the end, the
+            generator is kept and draws a sheet.
+        scored: Generated images that each score takes.
+        splits: Parts of them for the spread of the classifier score.
+    """
+
+    steps: int
+    batch_size: int = 64
+    learning_rate: float = 1e-4
+    beta_1: float = 0.5
+    width: float = 1.0
+    steps_per_epoch: int = 250
+    flip: bool = False
+    snapshots: int = 10
+    scored: int = 10_000
+    splits: int = 10
+
+
+#: For runs of minutes and hours instead of days.
+SHORT = {
+    "digits": Recipe(
+        steps=600,
+        learning_rate=5e-4,
+        width=0.25,
+        steps_per_epoch=50,
+        snapshots=6,
+        scored=2_000,
+    ),
+    "fashion_mnist": Recipe(
+        steps=2_500, learning_rate=5e-4, width=0.125, snapshots=5
+    ),
+    "cifar10": Recipe(
+        steps=4_000, learning_rate=2e-4, width=0.125, flip=True, snapshots=5
+    ),
+}
+
+#: That of the published program. Its score takes 50,000 images.
+PUBLISHED = Recipe(
+    steps=200_000, steps_per_epoch=1_000, snapshots=40, scored=50_000
+)

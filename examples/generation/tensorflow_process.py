@@ -1,0 +1,53 @@
+"""Runs the programs of this folder that need TensorFlow, on any backend."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from common.dataset_types import DataError
+
+PACKAGES = ("tensorflow", "tensorflow_gan")
+INSTALL_COMMAND = 'pip install "keras-mhe[gan]"'
+
+
+def require_packages() -> None:
+    """Raises `DataError` if TensorFlow or TensorFlow-GAN is not installed."""
+    missing = [
+        name for name in PACKAGES if importlib.util.find_spec(name) is None
+    ]
+    if missing:
+        raise DataError(
+            f"scores need the package {' and '.join(missing)}, on every "
+            f"backend. Run: {INSTALL_COMMAND}, or train with --no-scores."
+        )
+
+
+def run_with_tensorflow(program: str, *arguments: str) -> None:
+    """Runs a program of this folder in a process of its own.
+
+    Two frameworks in one process share threads and memory badly. What the
+    program prints is shown; what it finds goes to files.
+
+    Args:
+        program: File name.
+        *arguments: Its arguments.
+
+    Raises:
+        DataError: If it fails, with the last line of its errors.
+    """
+    finished = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name(program)), *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    if finished.returncode:
+        last = (finished.stderr.strip().splitlines() or ["no message"])[-1]
+        if "ImportError" in last or "ModuleNotFoundError" in last:
+            raise DataError(
+                "scores need TensorFlow, TensorFlow-GAN and setuptools < 81 "
+                f"({last}). Run: {INSTALL_COMMAND}"
+            )
+        raise DataError(f"{program} failed: {last}")

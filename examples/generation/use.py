@@ -1,0 +1,98 @@
+"""What a saved generator is for: images, and their scores."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from common.dataset_types import DataError
+from common.image_data import ImageData
+from common.run_folder import write_atomically, write_json
+from generation.classifier import Classifier
+from generation.evaluation import (
+    evenly_chosen,
+    generate,
+    load_generator,
+    protocol,
+    real_features,
+    score_images,
+)
+from generation.monitor import SHEET
+from generation.recipes import Recipe
+from generation.sheets import write_sheet
+
+
+def write_images(
+    model: Path, count: int, seed: int, output: Path | None
+) -> str:
+    """Writes generated images, `images` in an NPZ file, and a sheet.
+
+    Args:
+        model: A saved generator.
+        count: Number of images.
+        seed: Seed of the noise.
+        output: The NPZ file; `generated.npz` if `None`.
+
+    Returns:
+        What was written, as text.
+    """
+    output = output or Path("generated.npz")
+    if output.suffix != ".npz":
+        raise DataError(f"--output must end in .npz. Received: {output}.")
+    images = generate(load_generator(model), count, seed)
+    write_atomically(output, lambda place: np.savez(place, images=images))
+    picture = write_sheet(images[:SHEET], output.with_suffix(".png"))
+    return f"{output}: {count} images, uint8 {images.shape[1:]}; {picture}"
+
+
+def evaluate(
+    what: str,
+    data: ImageData,
+    classifier: Classifier,
+    recipe: Recipe,
+    seed: int,
+    output: Path | None,
+) -> str:
+    """Scores a saved generator, or real images.
+
+    Args:
+        what: The generator's file, or `train` or `test` for real images.
+        data: The data set; features are compared with those of its training
+            images.
+        classifier: What scores.
+        recipe: Says how many images are scored.
+        seed: Seed of the noise.
+        output: JSON file to write, or `None`.
+
+    Returns:
+        The scores as text.
+    """
+    if what in ("train", "test"):
+        images = getattr(data, f"x_{what}")
+        images = images[evenly_chosen(len(images), recipe.scored)]
+    else:
+        generator = load_generator(Path(what))
+        shape = generator.output_shape[1:]
+        if shape != data.x_train.shape[1:]:
+            raise DataError(
+                f"{what} makes images of shape {shape}, but {data.name} has "
+                f"{data.x_train.shape[1:]}. Give its --dataset."
+            )
+        images = generate(generator, recipe.scored, seed)
+    real = real_features(classifier, data, recipe.scored)
+    scores = score_images(images, classifier, real, recipe.splits)
+    if output is not None:
+        settings = protocol(
+            classifier, len(images), len(real), recipe.splits, seed
+        )
+        write_json(
+            output,
+            {"images": what, "protocol": settings, "scores": asdict(scores)},
+        )
+    return (
+        f"{len(images)} images by {classifier.name}: classifier score "
+        f"{scores.classifier_score:.3f} (spread of {recipe.splits} parts "
+        f"{scores.classifier_score_spread:.3f}), Frechet distance "
+        f"{scores.frechet_distance:.3f}, kernel distance "
+        f"{scores.kernel_distance:.4f} ± {scores.kernel_distance_error:.4f}"
+    )

@@ -1,0 +1,243 @@
+"""Parts of the GAN program: variants, batches, sheets, options, snapshots."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from generation.batches import GANBatches, fixed_noise, to_network, to_pixels
+from generation.options import parse, recipe_of, variant_of
+from generation.recipes import PUBLISHED, SHORT
+from generation.sheets import sheet, write_animation, write_sheet
+from generation.training import due_epochs
+from generation.variants import VARIANTS, Variant
+from keras_mhe import MHE
+from keras_mhe.layers import SpectralNormalization
+from keras_mhe.regularizers import PublishedGANMHE
+
+RNG = np.random.default_rng(0)
+PIXELS = RNG.integers(0, 256, (10, 8, 8, 1), dtype="uint8")
+
+
+# Variants.
+
+
+@pytest.mark.parametrize(
+    "label", [*VARIANTS, "mhe:half:2@0.1", "sn_mhe:full:a0@3"]
+)
+def test_labels_are_read_back(label):
+    variant = Variant.parse(label)
+    assert variant.label == label
+    assert not set(variant.folder) & set(":@/")
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        "",
+        "wgan",
+        "sn:full:2@1",
+        "mhe:2@1",
+        "mhe:half:2",
+        "mhe:half:3@1",
+        "mhe:half:2@-1",
+        "mhe:half:2@x",
+        "mhe:half:2@inf",
+        "mhe:half:published@1",
+    ],
+)
+def test_labels_that_are_wrong(label):
+    with pytest.raises(ValueError, match="a variant is VARIANT"):
+        Variant.parse(label)
+
+
+def test_published_terms_have_the_shipped_strengths():
+    for name, strength in (("mhe", 2e-6), ("sn_mhe", 2e-7)):
+        term = Variant(name).regularizer()
+        assert type(term) is PublishedGANMHE
+        assert term.strength == strength
+    for name in ("baseline", "sn"):
+        assert Variant(name).regularizer() is None
+
+
+def test_other_terms():
+    term = Variant.parse("mhe:half:a1@0.25").regularizer()
+    assert type(term) is MHE
+    assert (term.power, term.distance) == (1.0, "angular")
+    assert term.half_space
+    assert term.strength == 0.25
+
+
+# Batches.
+
+
+def batches(**options):
+    return GANBatches(
+        PIXELS,
+        **(
+            {"batch_size": 4, "steps_per_epoch": 5, "flip": False, "seed": 3}
+            | options
+        ),
+    )
+
+
+def test_a_batch_holds_images_and_two_noises():
+    ((images, noise, more_noise),) = batches()[1]
+    assert images.shape == (4, 8, 8, 1)
+    assert images.dtype == noise.dtype == more_noise.dtype == "float32"
+    assert noise.shape == more_noise.shape == (4, 128)
+    assert not np.allclose(noise, more_noise)
+    known = {tuple(x.ravel()) for x in to_network(PIXELS)}
+    assert all(tuple(x.ravel()) in known for x in images)
+
+
+def everything(stream, epochs):
+    parts = []
+    for epoch in epochs:
+        stream.begin_epoch(epoch)
+        parts += [stream[index][0] for index in range(len(stream))]
+    return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+
+
+def test_batches_are_a_function_of_seed_and_step():
+    # Two batches make a pass, five an epoch: epochs begin amid passes.
+    straight = everything(batches(flip=True), range(3))
+    resumed = everything(batches(flip=True), [2])
+    for one, other in zip(straight, resumed, strict=True):
+        assert len(one) == 3 * 5 * 4
+        np.testing.assert_array_equal(one[2 * 5 * 4 :], other)
+    # However long an epoch is.
+    for one, other in zip(
+        straight,
+        everything(batches(flip=True, steps_per_epoch=3), range(5)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one, other)
+    another = everything(batches(flip=True, seed=4), range(3))
+    assert not np.isclose(straight[1], another[1]).any()
+
+
+def test_a_pass_shows_no_image_twice_and_passes_differ():
+    images = everything(batches(), range(2))[0].reshape(5, 8, -1)
+    for shown in images:
+        assert len(np.unique(shown, axis=0)) == 8
+    assert len({shown.tobytes() for shown in images}) == 5
+
+
+def test_pixels_survive_the_way_to_the_network_and_back():
+    every = np.arange(256, dtype="uint8").reshape(1, 16, 16, 1)
+    scaled = to_network(every)
+    assert (scaled.min(), scaled.max()) == (-1.0, 1.0)
+    np.testing.assert_array_equal(to_pixels(scaled), every)
+    assert to_pixels(np.array([-3.0, 3.0])).tolist() == [0, 255]
+
+
+def test_fixed_noise_is_not_that_of_the_batches():
+    noise = fixed_noise(4, 3)
+    np.testing.assert_array_equal(noise, fixed_noise(9, 3)[:4])
+    assert not np.allclose(noise, batches()[0][0][1])
+
+
+# Sheets.
+
+
+def test_sheet_puts_images_side_by_side():
+    table = sheet(PIXELS, columns=4)
+    # Enlarged four times, with a line around each.
+    assert table.shape == (3 * 34, 4 * 34)
+    np.testing.assert_array_equal(table[1:33:4, 35:67:4], PIXELS[1, :, :, 0])
+    assert not table[68:, 68:].any()
+    assert sheet(np.zeros((2, 32, 32, 3), "uint8")).shape == (34, 272, 3)
+
+
+def test_pictures(tmp_path):
+    paths = [
+        write_sheet(np.roll(PIXELS, k, axis=0), tmp_path / f"{k}.png")
+        for k in range(3)
+    ]
+    animation = write_animation(paths, tmp_path / "all.gif")
+    with Image.open(animation) as opened:
+        assert opened.n_frames == 3
+        size = opened.size
+    with Image.open(paths[0]) as opened:
+        assert opened.size == size
+
+
+# Options.
+
+
+def test_defaults():
+    options = parse([])
+    assert variant_of(options) == Variant("sn_mhe")
+    assert recipe_of(options) == SHORT["digits"]
+    assert recipe_of(parse(["--recipe", "published"])) == PUBLISHED
+
+
+def test_options_change_variant_and_recipe():
+    options = parse(
+        [
+            "--variant",
+            "mhe",
+            "--power_s",
+            "0",
+            "--half_space",
+            "--strength",
+            "0.5",
+            "--steps",
+            "7",
+            "--width",
+            "0.1",
+            "--flip",
+            "--dataset",
+            "cifar10",
+        ]
+    )
+    assert variant_of(options).label == "mhe:half:0@0.5"
+    recipe = recipe_of(options)
+    assert (recipe.steps, recipe.width, recipe.flip) == (7, 0.1, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--variant sn --strength 1", "--strength does nothing with"),
+        ("--half_space", "--half_space does nothing with the published"),
+        ("--power_s 2", "--power_s 2 needs a --strength"),
+        ("--seeds 1 2", "--seeds does nothing with a single run"),
+        ("--compare sn sn", "names a variant twice"),
+        ("--compare sn --seeds 1 1", "names a seed twice"),
+        ("--compare sn --variant mhe", "--variant does nothing with"),
+        ("--compare dcgan", "a variant is VARIANT"),
+        ("--evaluate m --steps 3", "--steps does nothing with --evaluate"),
+        ("--generate 0 m", "needs a number of images >= 1"),
+        ("--generate 3 m --evaluate m", "do not go together"),
+        ("--dataset cifar100", "invalid choice"),
+    ],
+)
+def test_wrong_options(arguments, message, capsys):
+    with pytest.raises(SystemExit) as error:
+        parse(arguments.split())
+    assert error.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("epochs", "snapshots", "expected"),
+    [
+        (10, 5, {2, 4, 6, 8, 10}),
+        (3, 10, {1, 2, 3}),
+        (7, 1, {7}),
+        (5, 2, {3, 5}),
+    ],
+)
+def test_snapshots_are_evenly_spread(epochs, snapshots, expected):
+    assert due_epochs(epochs, snapshots) == expected
+
+
+def test_wrap():
+    import keras
+
+    layer = keras.layers.Dense(1, name="logit")
+    assert Variant("mhe").wrap(layer) is layer
+    wrapped = Variant("sn").wrap(layer)
+    assert type(wrapped) is SpectralNormalization
+    assert wrapped.name == "sn_logit"
