@@ -83,14 +83,32 @@ class GAN(StepModel):
     Args:
         generator: Model from noise to images.
         discriminator: Model from images to logits.
+        average: Momentum, 0 to 1, of the moving average of the generator's
+            weights. It grows to this value as `(1 + step) / (10 + step)`, so
+            early weights are forgotten soon.
+
+    Attributes:
+        averaged_generator: The generator with the average of its weights; the
+            generator itself if `average` is 0.
     """
 
     def __init__(
-        self, generator: keras.Model, discriminator: keras.Model
+        self,
+        generator: keras.Model,
+        discriminator: keras.Model,
+        *,
+        average: float = 0.0,
     ) -> None:
         super().__init__(name="gan")
         self.generator = generator
         self.discriminator = discriminator
+        self.average = average
+        self.averaged_generator = generator
+        if average:
+            self.averaged_generator = generator.from_config(
+                generator.get_config() | {"name": "averaged_generator"}
+            )
+            self.averaged_generator.set_weights(generator.get_weights())
         self.trackers = {
             name: keras.metrics.Mean(name=name)
             for name in ("generator_loss", "discriminator_loss", "mhe_loss")
@@ -115,7 +133,7 @@ class GAN(StepModel):
 
     def call(self, noise: Any, training: bool | None = None) -> Any:
         """Returns generated images."""
-        return self.generator(noise, training=training)
+        return self.averaged_generator(noise, training=training)
 
     def step(self, data: Any) -> dict[str, Any]:
         """Trains both sides on a batch."""
@@ -130,6 +148,7 @@ class GAN(StepModel):
         loss, grads = gradients(generator_loss, variables, self)
         apply(self.optimizer.generator, grads, variables)
         self.trackers["generator_loss"].update_state(loss)
+        self._move_average()
 
         def discriminator_loss() -> Any:
             generated = self.generator(more_noise, training=True)
@@ -149,6 +168,16 @@ class GAN(StepModel):
         self.trackers["mhe_loss"].update_state(energy)
         self.optimizer.iterations.assign_add(1)
         return {name: m.result() for name, m in self.trackers.items()}
+
+    def _move_average(self) -> None:
+        if not self.average:
+            return
+        step = ops.cast(self.optimizer.iterations, "float32")
+        momentum = ops.minimum(self.average, (1.0 + step) / (10.0 + step))
+        for mean, weight in zip(
+            self.averaged_generator.weights, self.generator.weights, strict=True
+        ):
+            mean.assign(momentum * mean + (1.0 - momentum) * weight)
 
     def _energy(self) -> Any:
         return sum(self.discriminator.losses, ops.zeros(()))

@@ -49,11 +49,12 @@ def spectra(discriminator: keras.Model) -> dict[str, np.ndarray]:
 
 
 class Snapshots(keras.callbacks.Callback):
-    """Keeps the generator, and a sheet of images from fixed noise.
+    """Draws a sheet of images from fixed noise, and keeps the generator.
 
     Args:
         folder: The run's folder.
-        epochs: Epochs after which to keep, counted from 1.
+        epochs: Epochs, counted from 1, after which the generator is kept; a
+            sheet is drawn after every epoch.
         seed: Seed of the noise.
     """
 
@@ -64,17 +65,16 @@ class Snapshots(keras.callbacks.Callback):
         self._noise = fixed_noise(SHEET, seed)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Keeps them if this is one of the epochs."""
-        if epoch + 1 not in self._epochs:
-            return
+        """Draws, and keeps if this is one of the epochs."""
         step = int(self.model.optimizer.iterations)
-        generator = self.model.generator
-        path = self._folder / SNAPSHOTS / f"generator_{step:06d}.keras"
-        write_atomically(path, generator.save)
+        generator = self.model.averaged_generator
         images = to_pixels(
             generator.predict(self._noise, batch_size=SHEET, verbose=0)
         )
         write_sheet(images, self._folder / SAMPLES / f"step_{step:06d}.png")
+        if epoch + 1 in self._epochs:
+            path = self._folder / SNAPSHOTS / f"generator_{step:06d}.keras"
+            write_atomically(path, generator.save)
 
 
 class Backup(keras.callbacks.Callback):

@@ -93,6 +93,10 @@ def discriminator_network(
         _scaled(count, width) for count in reversed(_FILTERS[: doublings + 1])
     ]
 
+    # Made before the wrappers, which draw from the same global seed: wrapped
+    # layers begin with the weights of those that are not.
+    initializers = iter([_initializer() for _ in range(2 * len(filters))])
+
     def convolution(count: int, size: int, stride: int, name: str):  # type: ignore[no-untyped-def]
         return wrap(
             layers.Conv2D(
@@ -100,7 +104,7 @@ def discriminator_network(
                 size,
                 strides=stride,
                 padding="same",
-                kernel_initializer=_initializer(),
+                kernel_initializer=next(initializers),
                 kernel_regularizer=regularizer(),
                 name=name,
             )
@@ -118,7 +122,7 @@ def discriminator_network(
         layers.Dense(
             1,
             use_bias=False,
-            kernel_initializer=_initializer(),
+            kernel_initializer=next(initializers),
             kernel_regularizer=regularizer(),
             name="logit",
         )

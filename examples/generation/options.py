@@ -22,6 +22,7 @@ _RECIPE = (
     "steps",
     "batch_size",
     "learning_rate",
+    "average",
     "width",
     "steps_per_epoch",
     "flip",
@@ -100,6 +101,12 @@ def _add_training(group: Any) -> None:
     group.add_argument("--batch_size", type=option_types.several)
     group.add_argument("--learning_rate", type=option_types.positive_float)
     group.add_argument(
+        "--average",
+        type=option_types.fraction,
+        help="momentum of the moving average of the generator's weights, which "
+        "draws the images; 0 for the weights themselves",
+    )
+    group.add_argument(
         "--width",
         type=option_types.positive_float,
         help="factor of the numbers of filters; 1 is as published",
@@ -107,7 +114,8 @@ def _add_training(group: Any) -> None:
     group.add_argument(
         "--steps_per_epoch",
         type=option_types.positive_int,
-        help="steps after which curves get a point and a killed run goes on",
+        help="steps after which curves get a point, a sheet is drawn, "
+        "and a killed run goes on",
     )
     group.add_argument(
         "--flip",

@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image
 
 from common.checkpoints import read_history
 from common.figures import plot_paired_values, save_figure
 from generation.monitor import SAMPLES
-from generation.sheets import write_animation
+from generation.sheets import read_sheet, write_animation
 
 
 def draw_run(folder: Path, metrics: dict[str, Any] | None) -> list[Path]:
@@ -126,7 +125,7 @@ def contact_sheet(folders: Sequence[tuple[str, Path]], path: Path) -> Path:
         np.atleast_1d(figure.subplots(1, len(folders))), folders, strict=True
     ):
         last = sorted((folder / SAMPLES).glob("step_*.png"))[-1]
-        axes.imshow(np.asarray(Image.open(last)), cmap="gray")
+        axes.imshow(np.asarray(read_sheet(last)), cmap="gray")
         axes.set_title(label)
         axes.set_axis_off()
     return save_figure(figure, path)

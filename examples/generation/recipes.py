@@ -15,12 +15,14 @@ class Recipe:
         batch_size: Real images per step.
         learning_rate: Of both Adam optimizers.
         beta_1: Of both Adam optimizers.
+        average: Momentum of the moving average of the generator's weights,
+            which draws the images; 0 for the weights themselves.
         width: Factor of the numbers of filters.
-        steps_per_epoch: Steps after which the curves get a point and a killed
-            run goes on.
+        steps_per_epoch: Steps after which the curves get a point, a sheet is
+            drawn, and a killed run goes on.
         flip: Whether real images are mirrored at random.
         snapshots: How many times, evenly spread, the last at the end, the
-            generator is kept and draws a sheet.
+            generator is kept to be scored.
         scored: Generated images that each score takes.
         splits: Parts of them for the spread of the classifier score.
     """
@@ -29,6 +31,7 @@ class Recipe:
     batch_size: int = 64
     learning_rate: float = 1e-4
     beta_1: float = 0.5
+    average: float = 0.0
     width: float = 1.0
     steps_per_epoch: int = 250
     flip: bool = False
@@ -42,16 +45,28 @@ SHORT = {
     "digits": Recipe(
         steps=600,
         learning_rate=5e-4,
+        average=0.99,
         width=0.25,
         steps_per_epoch=50,
         snapshots=6,
         scored=2_000,
     ),
     "fashion_mnist": Recipe(
-        steps=2_500, learning_rate=5e-4, width=0.125, snapshots=5
+        steps=8_000,
+        batch_size=32,
+        learning_rate=5e-4,
+        average=0.999,
+        width=0.125,
+        snapshots=4,
     ),
     "cifar10": Recipe(
-        steps=4_000, learning_rate=2e-4, width=0.125, flip=True, snapshots=5
+        steps=10_000,
+        batch_size=32,
+        learning_rate=5e-4,
+        average=0.999,
+        width=0.125,
+        flip=True,
+        snapshots=4,
     ),
 }
 

@@ -42,9 +42,15 @@ def write_sheet(images: np.ndarray, path: Path) -> Path:
     return path
 
 
+def read_sheet(path: Path) -> Image.Image:
+    """Returns a written sheet; its file is closed."""
+    with Image.open(path) as picture:
+        return picture.copy()
+
+
 def write_animation(sheets: list[Path], path: Path) -> Path:
     """Writes sheets, one after the other, as an animated GIF."""
-    frames = [Image.open(name).convert("P") for name in sheets]
+    frames = [read_sheet(name).convert("P") for name in sheets]
     write_atomically(
         path,
         lambda place: frames[0].save(
@@ -52,7 +58,7 @@ def write_animation(sheets: list[Path], path: Path) -> Path:
             save_all=True,
             append_images=frames[1:],
             # Milliseconds; the last one stays longer.
-            duration=[500] * (len(frames) - 1) + [2000],
+            duration=[200] * (len(frames) - 1) + [2000],
             loop=0,
         ),
     )

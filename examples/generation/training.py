@@ -73,7 +73,7 @@ def build(run: Run, image_shape: tuple[int, int, int]) -> GAN:
         regularizer=variant.regularizer,
         wrap=variant.wrap,
     )
-    gan = GAN(generator, discriminator)
+    gan = GAN(generator, discriminator, average=recipe.average)
     gan.compile(recipe.learning_rate, recipe.beta_1)
     return gan
 
@@ -134,7 +134,7 @@ def train(run: Run, data: ImageData, folder: Path) -> None:
         except Exception:
             history.on_train_end()  # Closes its file.
             raise
-    write_atomically(folder / GENERATOR, gan.generator.save)
+    write_atomically(folder / GENERATOR, gan.averaged_generator.save)
     write_atomically(folder / DISCRIMINATOR, gan.discriminator.save)
 
 

@@ -1,14 +1,15 @@
 """Parts of the GAN program: variants, batches, sheets, options, snapshots."""
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
 
 from generation.batches import GANBatches, fixed_noise, to_network, to_pixels
 from generation.options import parse, recipe_of, variant_of
-from generation.recipes import PUBLISHED, SHORT
+from generation.recipes import PUBLISHED, SHORT, Recipe
 from generation.sheets import sheet, write_animation, write_sheet
-from generation.training import due_epochs
+from generation.training import Run, build, due_epochs
 from generation.variants import VARIANTS, Variant
 from keras_mhe import MHE
 from keras_mhe.layers import SpectralNormalization
@@ -220,6 +221,25 @@ def test_wrong_options(arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
+def test_a_seed_gives_the_same_weights_to_every_variant():
+    recipe = Recipe(steps=1, width=0.05)
+
+    def weights(variant, seed):
+        gan = build(Run("digits", Variant(variant), recipe, seed), (8, 8, 1))
+        layers = (gan.generator, gan.discriminator)
+        kernels = [
+            np.asarray(keras.ops.convert_to_numpy(w))
+            for network in layers
+            for w in network.trainable_weights
+        ]
+        return np.concatenate([k.ravel() for k in kernels])
+
+    reference = weights("baseline", 0)
+    for variant in ("sn", "mhe", "sn_mhe"):
+        np.testing.assert_array_equal(weights(variant, 0), reference)
+    assert not np.allclose(weights("baseline", 1), reference)
+
+
 @pytest.mark.parametrize(
     ("epochs", "snapshots", "expected"),
     [
@@ -234,8 +254,6 @@ def test_snapshots_are_evenly_spread(epochs, snapshots, expected):
 
 
 def test_wrap():
-    import keras
-
     layer = keras.layers.Dense(1, name="logit")
     assert Variant("mhe").wrap(layer) is layer
     wrapped = Variant("sn").wrap(layer)

@@ -22,12 +22,16 @@ NOISE, MORE_NOISE = (
     RNG.normal(size=(STEPS * BATCH, NOISE_SIZE)).astype("float32")
     for _ in range(2)
 )
-WAYS = {"default": {}, "eager": {"run_eagerly": True}}
-each_way = pytest.mark.parametrize("way", WAYS)
 
 
 def make_gan(
-    normalize=True, strength=1.0, rate=1e-3, shape=SHAPE, width=0.03, **options
+    normalize=True,
+    strength=1.0,
+    rate=1e-3,
+    shape=SHAPE,
+    width=0.03,
+    average=0.0,
+    **options,
 ):
     keras.utils.set_random_seed(0)
     gan = GAN(
@@ -38,6 +42,7 @@ def make_gan(
             regularizer=lambda: MHE(strength, power=0),
             wrap=SpectralNormalization if normalize else lambda layer: layer,
         ),
+        average=average,
     )
     gan.compile(rate, **options)
     # Larger weights than the published ones, so that all of them matter.
@@ -73,9 +78,8 @@ def softplus(x):
     return np.logaddexp(0.0, x.astype("float64"))
 
 
-@each_way
-def test_losses_and_order(way):
-    gan = make_gan(normalize=False, **WAYS[way])
+def test_losses_and_order():
+    gan = make_gan(normalize=False)
     before = make_gan(normalize=False)
     copy_weights(gan, before)
     logs = {name: values[0] for name, values in fit(gan).items()}
@@ -107,12 +111,11 @@ def test_losses_are_those_of_a_step_not_of_another():
         assert first[name] != second[name]
 
 
-@each_way
 @pytest.mark.parametrize("normalize", [False, True])
-def test_first_step_follows_the_gradients(normalize, way):
+def test_first_step_follows_the_gradients(normalize):
     # Adam's first step is the rate times the sign of the gradient.
     rate = 1e-4
-    gan = make_gan(normalize=normalize, rate=rate, **WAYS[way])
+    gan = make_gan(normalize=normalize, rate=rate)
     before = make_gan(normalize=normalize)
     copy_weights(gan, before)
     fit(gan)
@@ -153,9 +156,8 @@ def test_first_step_follows_the_gradients(normalize, way):
     assert checked >= 8
 
 
-@each_way
-def test_compiled_and_eager_agree(way):
-    gan, eager = make_gan(**WAYS[way]), make_gan(run_eagerly=True)
+def test_compiled_and_eager_agree():
+    gan, eager = make_gan(), make_gan(run_eagerly=True)
     copy_weights(gan, eager)
     fit(gan, STEPS)
     fit(eager, STEPS)
@@ -163,9 +165,8 @@ def test_compiled_and_eager_agree(way):
         np.testing.assert_allclose(as_array(one), as_array(other), atol=2e-4)
 
 
-@each_way
-def test_state_moves_once_for_each_call(way):
-    gan = make_gan(rate=0.0, strength=0.0, **WAYS[way])
+def test_state_moves_once_for_each_call():
+    gan = make_gan(rate=0.0, strength=0.0)
     layer = next(
         layer
         for layer in gan.discriminator.layers
@@ -187,19 +188,18 @@ def test_state_moves_once_for_each_call(way):
     assert int(gan.optimizer.discriminator.iterations) == STEPS
 
 
-@each_way
-def test_batch_normalisation_follows_generated_features(way):
-    gan = make_gan(**WAYS[way])
+def test_batch_normalisation_follows_generated_features():
+    gan = make_gan()
     layer = gan.generator.get_layer("dense_bn")
     fit(gan)
     assert np.abs(as_array(layer.moving_mean)).max() > 1e-3
 
 
 def test_resume_goes_on_as_if_nothing_had_happened(tmp_path):
-    gan = make_gan()
+    gan = make_gan(average=0.9)
     fit(gan, STEPS)
     gan.save_weights(tmp_path / "gan.weights.h5")
-    other = make_gan()
+    other = make_gan(average=0.9)
     other.load_weights(tmp_path / "gan.weights.h5")
     assert int(other.optimizer.iterations) == STEPS
     fit(gan, STEPS)
@@ -210,6 +210,34 @@ def test_resume_goes_on_as_if_nothing_had_happened(tmp_path):
         gan.optimizer.variables, other.optimizer.variables, strict=True
     ):
         np.testing.assert_allclose(as_array(one), as_array(another), atol=1e-6)
+
+
+def test_average_of_the_generator():
+    # Large enough for the last momentum to be the given one.
+    average = 0.15
+    gan = make_gan(average=average)
+    mean = [as_array(w) for w in gan.averaged_generator.weights]
+    seen = []
+    for step in range(3):
+        fit(gan)
+        momentum = min(average, (1 + step) / (10 + step))
+        weights = [as_array(w) for w in gan.generator.weights]
+        mean = [
+            momentum * m + (1 - momentum) * w
+            for m, w in zip(mean, weights, strict=True)
+        ]
+        seen.append(momentum)
+        for one, other in zip(
+            mean, gan.averaged_generator.weights, strict=True
+        ):
+            np.testing.assert_allclose(one, as_array(other), atol=1e-5)
+    assert seen[0] < average == seen[-1]
+    # The average draws the images, and does not take part in the training.
+    np.testing.assert_allclose(
+        as_array(gan(NOISE)), as_array(gan.averaged_generator(NOISE))
+    )
+    alone = make_gan(average=0.0)
+    assert alone.averaged_generator is alone.generator
 
 
 def test_optimizers_are_serializable():
