@@ -148,7 +148,6 @@ class GAN(StepModel):
         loss, grads = gradients(generator_loss, variables, self)
         apply(self.optimizer.generator, grads, variables)
         self.trackers["generator_loss"].update_state(loss)
-        self._move_average()
 
         def discriminator_loss() -> Any:
             generated = self.generator(more_noise, training=True)
@@ -166,6 +165,7 @@ class GAN(StepModel):
         apply(self.optimizer.discriminator, grads, variables)
         self.trackers["discriminator_loss"].update_state(loss - energy)
         self.trackers["mhe_loss"].update_state(energy)
+        self._move_average()
         self.optimizer.iterations.assign_add(1)
         return {name: m.result() for name, m in self.trackers.items()}
 
