@@ -70,6 +70,11 @@ def score(
                 f"`{name}` must be finite numbers of four images or more, "
                 f"shape (num, dim). Received: shape={array.shape}."
             )
+    if len(logits) != len(features):
+        raise DataError(
+            "`logits` and `features` must be of the same images. Received: "
+            f"{len(logits)} and {len(features)} rows."
+        )
     order = np.random.default_rng(0).permutation(len(logits))
     arrays["logits"], arrays["features"] = logits[order], features[order]
     arrays["real_features"] = np.random.default_rng(1).permutation(

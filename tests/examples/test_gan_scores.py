@@ -99,10 +99,11 @@ def test_blocks_of_the_kernel_distance(num_real, num_generated, expected):
 @needs_tfgan
 def test_best_and_worst_scores():
     certain = 100.0 * np.eye(10, dtype="float32")[np.arange(400) % 10]
-    result = scores.score(certain, REAL, REAL, num_splits=1)
+    real = REAL[:400]
+    result = scores.score(certain, real, real, num_splits=1)
     np.testing.assert_allclose(result.classifier_score, 10.0, rtol=1e-5)
     np.testing.assert_allclose(result.frechet_distance, 0.0, atol=1e-3)
-    same = scores.score(np.zeros((40, 10)), FEATURES, REAL, num_splits=1)
+    same = scores.score(np.zeros((400, 10)), FEATURES, REAL, num_splits=1)
     np.testing.assert_allclose(same.classifier_score, 1.0, rtol=1e-6)
 
 
@@ -139,3 +140,8 @@ def test_missing_packages_are_named(monkeypatch, tmp_path):
 def test_unusable_arrays(features):
     with pytest.raises(DataError, match="`features` must be finite numbers"):
         scores.score(LOGITS, features, REAL)
+
+
+def test_logits_and_features_of_different_images():
+    with pytest.raises(DataError, match="400 and 399 rows"):
+        scores.score(LOGITS, FEATURES[1:], REAL)
