@@ -12,7 +12,7 @@ from common.paired_statistics import interval, markdown_table, spread
 from common.run_folder import read_json, write_json
 from common.study import run_folder, train_all, write_results
 from generation.classifier import Classifier
-from generation.evaluation import real_features, score_images
+from generation.evaluation import protocol, real_features, score_images
 from generation.plots import contact_sheet, draw_comparison
 from generation.recipes import Recipe
 from generation.training import Run, scores_of, train
@@ -100,17 +100,22 @@ def real_scores(
     """Returns the scores of real test images, the upper limit."""
     path = folder / "real.json"
     known = read_json(path)
-    if known is not None and known["classifier"] == classifier.sha256:
-        return known["scores"]
-    scores = score_images(
-        data.x_test,
-        classifier,
-        real_features(classifier, data, recipe.scored),
-        recipe.splits,
+    real_images = min(recipe.scored, len(data.x_train))
+    settings = protocol(
+        classifier, len(data.x_test), real_images, recipe.splits, seed=0
     )
-    found = {"classifier": classifier.sha256, "scores": asdict(scores)}
-    write_json(path, found)
-    return found["scores"]
+    if known is not None and known["protocol"] == settings:
+        return known["scores"]
+    scores = asdict(
+        score_images(
+            data.x_test,
+            classifier,
+            real_features(classifier, data, recipe.scored),
+            recipe.splits,
+        )
+    )
+    write_json(path, {"protocol": settings, "scores": scores})
+    return scores
 
 
 def summarize(

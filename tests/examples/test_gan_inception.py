@@ -68,8 +68,8 @@ def small_inception(
     return model
 
 
-def write_weights(path: Path) -> Path:
-    """Writes `WEIGHTS` in the format of Keras' published files."""
+def write_weights(path: Path, kernel_of_file: np.ndarray = WEIGHTS) -> Path:
+    """Writes a kernel in the format of Keras' published files."""
     with h5py.File(path, "w") as file:
         file.attrs["backend"] = "tensorflow"
         file.attrs["keras_version"] = "2.1.5"
@@ -81,7 +81,7 @@ def write_weights(path: Path) -> Path:
             kernels = [b"predictions/kernel:0"] if is_dense else []
             group.attrs["weight_names"] = kernels
             for kernel in kernels:
-                group[kernel.decode()] = WEIGHTS
+                group[kernel.decode()] = kernel_of_file
     return path
 
 
@@ -114,9 +114,12 @@ def test_the_real_network_has_these_layers() -> None:
     assert network.get_layer("avg_pool").output.shape == (None, 2048)
 
 
-def test_other_weights_are_refused(tmp_path: Path) -> None:
-    # In the right format, but of another network.
-    path = write_weights(tmp_path / "weights.h5")
+def test_other_weights_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keras.applications, "InceptionV3", small_inception)
+    # In the right format, but without a row.
+    path = write_weights(tmp_path / "weights.h5", WEIGHTS[1:])
     with pytest.raises(DataError, match="does not hold weights of") as error:
         inception_from(path)
     assert len(str(error.value).splitlines()) == 1
