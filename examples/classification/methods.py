@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
+from common.energy_names import POWERS
 from keras_mhe import MHE
 from keras_mhe.regularizers import PublishedMHE
 
 MODEL_NAMES = ("baseline", "mhe", "half_mhe")
-POWERS = ("0", "1", "2", "a0", "a1", "a2")
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from classification.methods import MODEL_NAMES, POWERS, Method
+from classification.methods import MODEL_NAMES, Method
 from classification.recipes import PUBLISHED, SHORT, Recipe
 from common import option_types
+from common.energy_names import POWERS
 from common.image_data import DATASETS
 
 _DESCRIPTION = """\

@@ -1,6 +1,8 @@
-"""The two types every data loader speaks: `ImageData` and `DataError`."""
+"""What data loaders share: `ImageData`, `DataError`, and a cache folder."""
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -44,3 +46,12 @@ class ImageData:
     y_test: np.ndarray
     class_names: tuple[str, ...]
     source: str
+
+
+def cache_folder() -> Path:
+    """Returns where made data are kept: `datasets` in `KERAS_HOME`.
+
+    Without that variable it is in `~/.keras`, as Keras' own data sets are.
+    """
+    home = os.environ.get("KERAS_HOME", "~/.keras")
+    return Path(home).expanduser() / "datasets"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from common.dataset_types import cache_folder
 from common.glyph_rendering import (
     SIDE,
     draw_sample,
@@ -44,9 +45,7 @@ def load_glyphs(
     Raises:
         DataError: If matplotlib or Pillow is not installed.
     """
-    if cache_dir is None:
-        home = os.environ.get("KERAS_HOME", "~/.keras")
-        cache_dir = Path(home).expanduser() / "datasets"
+    cache_dir = cache_dir or cache_folder()
     key = _key(seed)
     drawn = _read(cache_dir / f"glyphs_{key}.npz")
     if drawn is None:

@@ -49,6 +49,14 @@ def non_negative_float(text: str) -> float:
     return value
 
 
+def fraction(text: str) -> float:
+    """Reads a float of at least 0 and below 1."""
+    value = float(text)
+    if not 0.0 <= value < 1.0:
+        raise ValueError
+    return value
+
+
 # What argparse calls the type in its message.
 positive_int.__name__ = "integer >= 1"
 several.__name__ = "integer >= 2"
@@ -56,11 +64,4 @@ non_negative_int.__name__ = "integer >= 0"
 seed.__name__ = "seed (integer from 0 to 2**31 - 1)"
 positive_float.__name__ = "number > 0"
 non_negative_float.__name__ = "number >= 0"
-
-
-def fraction(text: str) -> float:
-    """Reads a float of at least 0 and below 1."""
-    value = float(text)
-    if not 0.0 <= value < 1.0:
-        raise ValueError
-    return value
+fraction.__name__ = "number from 0 to less than 1"

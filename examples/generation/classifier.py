@@ -1,7 +1,6 @@
 """The classifier that scores images: small, trained on the same data set."""
 
 import hashlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from common.dataset_types import cache_folder
 from common.image_data import ImageData
 from common.run_folder import (
     read_json,
@@ -18,6 +18,7 @@ from common.run_folder import (
     write_json,
 )
 from common.schedules import warmup_and_cosine
+from common.verified_files import sha256_of
 from generation.batches import to_network
 
 #: Of recipe and network; scores of different versions do not compare.
@@ -62,20 +63,18 @@ def classifier_for(data: ImageData, cache: Path | None = None) -> Classifier:
         The classifier. It is the same for all runs that share the folder,
         whatever their backend.
     """
-    if cache is None:
-        home = os.environ.get("KERAS_HOME", "~/.keras")
-        cache = Path(home).expanduser() / "datasets"
+    cache = cache or cache_folder()
     digest = _fingerprint(data)
     name = f"{data.name}_classifier_v{VERSION}_{digest[:8]}"
     path, record = cache / f"{name}.keras", cache / f"{name}.json"
     known = read_json(record)
-    if known is None or not path.exists() or _digest(path) != known["sha256"]:
+    if known is None or not path.exists() or sha256_of(path) != known["sha256"]:
         print(f"training the classifier that scores: {path}", flush=True)
         model = _trained(data)
         write_atomically(path, model.save)
         accuracy = _accuracy(model, data.x_test, data.y_test)
         known = {
-            "sha256": _digest(path),
+            "sha256": sha256_of(path),
             "test_accuracy": accuracy,
             "versions": versions(),
         }
@@ -143,7 +142,3 @@ def _fingerprint(data: ImageData) -> str:
     digest = hashlib.sha256(np.ascontiguousarray(data.x_train).tobytes())
     digest.update(data.y_train.tobytes())
     return digest.hexdigest()
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

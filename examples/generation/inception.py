@@ -10,7 +10,7 @@ import numpy as np
 from keras import layers
 
 from common.dataset_types import DataError
-from common.verified_files import FileSpec, read_verified
+from common.verified_files import FileSpec, read_verified, sha256_of
 from generation.classifier import Classifier
 from generation.tensorflow_process import run_with_tensorflow
 
@@ -60,7 +60,7 @@ def inception_from(path: Path) -> Classifier:
     return Classifier(
         functools.partial(_by_keras, model),
         f"Keras InceptionV3 {path.name}",
-        hashlib.sha256(path.read_bytes()).hexdigest(),
+        sha256_of(path),
         None,
     )
 
@@ -110,5 +110,5 @@ def _digest_of_folder(path: Path) -> str:
     digest = hashlib.sha256()
     for file in sorted(p for p in path.rglob("*") if p.is_file()):
         digest.update(str(file.relative_to(path)).encode())
-        digest.update(hashlib.sha256(file.read_bytes()).digest())
+        digest.update(sha256_of(file).encode())
     return digest.hexdigest()

@@ -70,6 +70,11 @@ def score(
                 f"`{name}` must be finite numbers of four images or more, "
                 f"shape (num, dim). Received: shape={array.shape}."
             )
+    if not 1 <= num_splits <= len(logits):
+        raise DataError(
+            f"{len(logits)} images cannot be scored in {num_splits} parts. "
+            "Give a larger --scored."
+        )
     if len(logits) != len(features):
         raise DataError(
             "`logits` and `features` must be of the same images. Received: "

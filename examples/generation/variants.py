@@ -5,12 +5,14 @@ from dataclasses import dataclass
 import keras
 from keras import layers
 
+from common.energy_names import POWERS as NAMED_POWERS
+from common.energy_names import energy_named
 from keras_mhe import MHE
 from keras_mhe.layers import SpectralNormalization
 
 VARIANTS = ("baseline", "sn", "mhe", "sn_mhe")
 #: Of the energy: `published` is the program's own term, full space.
-POWERS = ("published", "0", "1", "2", "a0", "a1", "a2")
+POWERS = ("published", *NAMED_POWERS)
 _SPACES = ("full", "half")
 
 
@@ -43,7 +45,7 @@ class Variant:
         wrong = ValueError(
             "a variant is VARIANT[:SPACE:POWER@STRENGTH] with VARIANT one of "
             f"{', '.join(VARIANTS)}, SPACE full or half, POWER one of "
-            f"{', '.join(POWERS[1:])}. Received: {text!r}."
+            f"{', '.join(NAMED_POWERS)}. Received: {text!r}."
         )
         name, colon, term = text.partition(":")
         if name not in VARIANTS or (colon and "mhe" not in name):
@@ -52,7 +54,7 @@ class Variant:
             return cls(name)
         space, colon, term = term.partition(":")
         power_s, at, strength = term.partition("@")
-        if space not in _SPACES or power_s not in POWERS[1:] or not at:
+        if space not in _SPACES or power_s not in NAMED_POWERS or not at:
             raise wrong
         try:
             variant = cls(name, power_s, space, float(strength))
@@ -90,12 +92,8 @@ class Variant:
             return None
         if self.power_s == "published":
             return MHE.from_reference("sn_gan" if self.is_normalized else "gan")
-        return MHE(
-            self.strength,
-            power=int(self.power_s[-1]),
-            distance="angular" if self.power_s[0] == "a" else "euclidean",
-            half_space=self.space == "half",
-        )
+        is_half = self.space == "half"
+        return energy_named(self.power_s, self.strength, half_space=is_half)
 
     def wrap(self, layer: layers.Layer) -> layers.Layer:
         """Returns the layer, normalized if the variant is."""

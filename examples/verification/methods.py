@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import keras
 
+from common.energy_names import POWERS, energy_named
 from keras_mhe import MHE
 from keras_mhe.layers import (
     AngularMargin,
@@ -26,7 +27,6 @@ MARGINS = {
     "sphereface2": 0.4,
 }
 ENERGIES = ("none", "batch", "full")
-POWERS = ("0", "1", "2", "a0", "a1", "a2")
 #: Power and strength of an energy if none are named.
 POWER_S, STRENGTH = "2", 100.0
 
@@ -128,11 +128,7 @@ class Method:
         """Returns the energy term, `None` for none."""
         if self.energy == "none":
             return None
-        return MHE(
-            self.strength,
-            power=int(self.power_s[-1]),
-            distance="angular" if self.power_s[0] == "a" else "euclidean",
-        )
+        return energy_named(self.power_s, self.strength)
 
     def layer(self, num_classes: int, recipe: Recipe) -> AngularMargin:
         """Returns the head, named `head`."""

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from common import option_types
+from common.energy_names import POWERS
 from verification.methods import (
     ENERGIES,
     MARGINS,
     POWER_S,
-    POWERS,
     STRENGTH,
     Method,
 )

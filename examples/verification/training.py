@@ -24,6 +24,7 @@ from common.run_folder import (
     write_atomically,
     write_json,
 )
+from common.verified_files import sha256_of
 from verification.batches import IdentityBatches
 from verification.methods import Method
 from verification.models import (
@@ -183,7 +184,7 @@ def _digest(path: Path | None) -> str | None:
     """Returns a checksum of what the run begins with."""
     if path is None:
         return None
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return sha256_of(path)
 
 
 def _final_metrics(

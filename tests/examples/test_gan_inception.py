@@ -146,10 +146,12 @@ def module(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @needs_tensorflow
-@pytest.mark.parametrize("channels", [1, 3])
-def test_module_of_tensorflow(channels: int, module: Path) -> None:
-    classifier = inception_from(module)
-    assert classifier.name == "Inception module inception"
+@pytest.mark.parametrize(
+    ("name", "channels"), [("inception", 1), ("inception_named", 3)]
+)
+def test_module_of_tensorflow(name: str, channels: int, module: Path) -> None:
+    classifier = inception_from(module.with_name(name))
+    assert classifier.name == f"Inception module {name}"
     # More than one batch, the last one smaller.
     images = np.tile(PIXELS, (18, 1, 1, 1))[..., :channels]
     logits, features = classifier(images)

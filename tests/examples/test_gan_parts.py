@@ -6,6 +6,8 @@ import pytest
 from PIL import Image
 
 from generation.batches import GANBatches, fixed_noise, to_network, to_pixels
+from generation.comparison import format_table, summarize
+from generation.monitor import spectra
 from generation.options import parse, recipe_of, variant_of
 from generation.recipes import PUBLISHED, SHORT, Recipe
 from generation.sheets import sheet, write_animation, write_sheet
@@ -117,6 +119,15 @@ def test_batches_are_a_function_of_seed_and_step():
     assert not np.isclose(straight[1], another[1]).any()
 
 
+def test_flips_mirror_about_half_of_the_images():
+    plain, _, _ = everything(batches(), range(4))
+    flipped, _, _ = everything(batches(flip=True), range(4))
+    is_same = (plain == flipped).all(axis=(1, 2, 3))
+    is_mirrored = (plain[:, :, ::-1] == flipped).all(axis=(1, 2, 3))
+    assert (is_same | is_mirrored).all()
+    assert 0.3 < is_mirrored.mean() < 0.7
+
+
 def test_a_pass_shows_no_image_twice_and_passes_differ():
     images = everything(batches(), range(2))[0].reshape(5, 8, -1)
     for shown in images:
@@ -161,6 +172,78 @@ def test_pictures(tmp_path):
         size = opened.size
     with Image.open(paths[0]) as opened:
         assert opened.size == size
+
+
+# Singular values.
+
+
+def test_spectra_are_those_of_the_kernels_that_compute():
+    recipe = Recipe(steps=1, width=0.05)
+    networks = {
+        name: build(Run("digits", Variant(name), recipe, 0), (8, 8, 1))
+        for name in ("baseline", "sn")
+    }
+    plain, normalized = (
+        spectra(gan.discriminator) for gan in networks.values()
+    )
+    assert list(plain) == list(normalized)
+    assert list(plain) == ["conv0_0", "conv1_0", "conv1_1", "logit"]
+    for layer in networks["baseline"].discriminator.layers:
+        if layer.name in plain:
+            kernel = keras.ops.convert_to_numpy(layer.kernel)
+            expected = np.linalg.svd(
+                kernel.reshape(-1, kernel.shape[-1]), compute_uv=False
+            )
+            np.testing.assert_allclose(
+                plain[layer.name], expected, rtol=1e-4, atol=1e-6
+            )
+            ratio = normalized[layer.name] / plain[layer.name]
+            # Both have the same raw kernel: one factor for all values.
+            np.testing.assert_allclose(ratio, ratio[0], rtol=1e-3)
+            assert ratio[0] > 1.5
+
+
+# Comparison.
+
+
+def run_metrics(score, distance, best):
+    return {
+        "last": {
+            "classifier_score": score,
+            "frechet_distance": distance,
+            "kernel_distance": distance / 10,
+        },
+        "best": {"classifier_score": best},
+    }
+
+
+def test_table_by_hand():
+    metrics = {
+        "baseline": [run_metrics(4.0, 6.0, 4.5), run_metrics(5.0, 8.0, 5.5)],
+        "sn": [run_metrics(5.0, 5.0, 5.0), run_metrics(5.5, 4.0, 6.0)],
+    }
+    first, second = summarize(metrics, [3, 5])
+    assert (first.difference, first.frechet_difference) == (None, None)
+    assert second.seeds == [3, 5]
+    assert second.classifier_score == 5.25
+    assert second.best_classifier_score == 5.5
+    np.testing.assert_allclose(second.classifier_score_spread, 0.5 / np.sqrt(2))
+    np.testing.assert_allclose(second.frechet_distance_spread, 1 / np.sqrt(2))
+    assert second.difference == 0.75
+    assert second.frechet_difference == -2.5
+    # Student's t with one degree of freedom is 12.706.
+    np.testing.assert_allclose(
+        [second.difference_interval, second.frechet_difference_interval],
+        [12.706 * 0.25, 12.706 * 1.5],
+        rtol=1e-4,
+    )
+    real = run_metrics(7.5, 0.5, 0)["last"]
+    rows = format_table([first, second], real).splitlines()
+    assert rows[-2] == (
+        "| sn | 5.250 ± 0.354 | 4.500 ± 0.707 | 0.4500 | 5.500 "
+        "| +0.750 ± 3.177 | -2.500 ± 19.059 |"
+    )
+    assert rows[-1].startswith("| real test images | 7.500 | 0.500 | 0.0500 |")
 
 
 # Options.
@@ -212,6 +295,9 @@ def test_options_change_variant_and_recipe():
         ("--generate 0 m", "needs a number of images >= 1"),
         ("--generate 3 m --evaluate m", "do not go together"),
         ("--dataset cifar100", "invalid choice"),
+        ("--average 1", "invalid number from 0 to less than 1"),
+        ("--no-scores --inception f", "--inception does nothing with"),
+        ("--evaluate m --no-scores", "--scores does nothing with"),
     ],
 )
 def test_wrong_options(arguments, message, capsys):

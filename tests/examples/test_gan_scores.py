@@ -145,3 +145,9 @@ def test_unusable_arrays(features):
 def test_logits_and_features_of_different_images():
     with pytest.raises(DataError, match="400 and 399 rows"):
         scores.score(LOGITS, FEATURES[1:], REAL)
+
+
+@pytest.mark.parametrize("num_splits", [0, 401])
+def test_parts_without_images(num_splits):
+    with pytest.raises(DataError, match=f"400 images .* in {num_splits} parts"):
+        scores.score(LOGITS, FEATURES, REAL, num_splits=num_splits)

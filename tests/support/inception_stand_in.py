@@ -2,6 +2,8 @@
 
     python inception_stand_in.py FOLDER
 
+writes it, and beside it, in FOLDER_named, one that is called by name.
+
 `pool_3` is the mean of a part of the image, `logits` are a product with
 `WEIGHTS`.
 """
@@ -31,7 +33,13 @@ def write_module(folder: str) -> None:
             pool = tf.reduce_mean(part, axis=(1, 2), keepdims=True)
             return {"pool_3": pool, "logits": pool[:, 0, 0] @ self.weights}
 
-    tf.saved_model.save(Module(), folder)
+    module = Module()
+    tf.saved_model.save(module, folder)
+    # As modules for TensorFlow 1 are: functions with names.
+    named = tf.Module()
+    named.inner = module
+    signatures = {"serving_default": module.__call__}
+    tf.saved_model.save(named, f"{folder}_named", signatures=signatures)
 
 
 if __name__ == "__main__":
