@@ -169,6 +169,12 @@ def test_pictures(tmp_path):
     animation = write_animation(paths, tmp_path / "all.gif")
     with Image.open(animation) as opened:
         assert opened.n_frames == 3
+        durations = []
+        for frame in range(3):
+            opened.seek(frame)
+            durations.append(opened.info["duration"])
+        # The last one stays.
+        assert durations == [200, 200, 2000]
         size = opened.size
     with Image.open(paths[0]) as opened:
         assert opened.size == size
