@@ -43,6 +43,8 @@ def test_killed_run_ends_like_uninterrupted(
     # While the backup of the second epoch is being written.
     kill(folder, "half_backup", 2)
     assert len(read_history(folder)) == 2
+    # After the backup of the second epoch was written, before it counts.
+    kill(folder, "before_move", 1)
     # When all epochs are over, before the last model is written.
     kill(folder, "end", 1)
     assert not (folder / "last.keras").exists()

@@ -180,9 +180,10 @@ def test_mixed_precision(name, policy, way):
 # The step: lambda and the energy's strength follow it.
 
 
-def test_lambda_falls_with_the_steps_of_fit():
+@each_way
+def test_lambda_falls_with_the_steps_of_fit(way):
     head = SphereFace(UNITS, 4, lambda_base=50.0, lambda_gamma=1.0)
-    model = functional_model(head)
+    model = functional_model(head, **WAYS[way])
     model.optimizer.learning_rate = 0.0
     losses = [fit(model)["loss"][0] for _ in range(4)]
     # Nothing moves but lambda: 25, 16.7, 12.5, ... down to 5.
@@ -263,11 +264,12 @@ def test_energy_schedule():
     np.testing.assert_allclose(values / full, expected, atol=1e-5)
 
 
-def test_energy_in_fit_spreads_the_classes():
+@each_way
+def test_energy_in_fit_spreads_the_classes(way):
     def smallest_angle(energy):
         keras.utils.set_random_seed(0)
         head = ArcFace(UNITS, energy=energy)
-        model = functional_model(head)
+        model = functional_model(head, **WAYS[way])
         fit(model, epochs=10)
         kernel = ops.convert_to_numpy(head.kernel)
         unit = kernel / np.linalg.norm(kernel, axis=0)
@@ -294,10 +296,11 @@ def test_soft_feature_norm():
 # Drawn classes.
 
 
+@each_way
 @pytest.mark.parametrize("name", SOFTMAX_HEADS)
-def test_drawn_classes(name):
+def test_drawn_classes(name, way):
     head = HEADS[name](sample_rate=0.4, seed=1, energy=MHE())
-    model = functional_model(head, loss=SampledCrossentropy())
+    model = functional_model(head, loss=SampledCrossentropy(), **WAYS[way])
     start = np.array(ops.convert_to_numpy(head.kernel))
     history = fit(model, epochs=4, validation_data=([IMAGES, LABELS], LABELS))
     assert np.isfinite(history["loss"]).all()

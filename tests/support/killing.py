@@ -56,11 +56,12 @@ def _arm(moment: str, count: int) -> None:
         keras.Model.save_weights = half_written(keras.Model.save_weights)
     elif moment == "half_best":
         keras.Model.save = half_written(keras.Model.save)
-    elif moment == "metrics":
+    elif moment in ("before_move", "metrics"):
+        names = {"before_move": "backup.weights.h5", "metrics": "metrics.json"}
         move = os.replace
 
         def replace(source: Any, target: Any) -> None:
-            if Path(target).name == "metrics.json" and reached():
+            if Path(target).name == names[moment] and reached():
                 _die()
             move(source, target)
 
