@@ -15,15 +15,15 @@ from pathlib import Path
 
 import common.required_packages  # noqa: F401
 from common.image_data import DataError, ImageData, load_image_data
-from common.run_folder import RunError
+from common.run_folder import RunError, read_json
 from generation.classifier import Classifier, classifier_for
 from generation.comparison import compare
 from generation.inception import inception_from
 from generation.options import parse, recipe_of, variant_of
 from generation.plots import draw_run
 from generation.tensorflow_process import require_packages
-from generation.training import Run, scores_of, train
-from generation.use import evaluate, write_images
+from generation.training import METRICS, Run, scores_of, train
+from generation.use import evaluate, images_to_score, write_images
 from generation.variants import Variant
 
 
@@ -38,16 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         data = load_image_data(options.dataset, options.data_dir)
         if options.evaluate:
-            print(
-                evaluate(
-                    options.evaluate,
-                    data,
-                    _classifier(options, data),
-                    recipe_of(options),
-                    options.seed or 0,
-                    options.output,
-                )
-            )
+            print(_evaluate(options, data))
         elif options.compare:
             _compare(options, data)
         else:
@@ -76,6 +67,21 @@ def _classifier(options: argparse.Namespace, data: ImageData) -> Classifier:
     return classifier_for(data)
 
 
+def _evaluate(options: argparse.Namespace, data: ImageData) -> str:
+    """Scores a generator or real images; returns what to print."""
+    recipe, seed = recipe_of(options), options.seed or 0
+    images = images_to_score(options.evaluate, data, recipe.scored, seed)
+    return evaluate(
+        options.evaluate,
+        images,
+        data,
+        _classifier(options, data),
+        recipe,
+        seed,
+        options.output,
+    )
+
+
 def _compare(options: argparse.Namespace, data: ImageData) -> None:
     root = Path("runs") / f"gan_{options.dataset}"
     compare(
@@ -96,7 +102,7 @@ def _train(options: argparse.Namespace, data: ImageData) -> str:
     run = _run_of(options, variant, seed)
     if options.scores is False:
         train(run, data, folder)
-        pictures = draw_run(folder, None)
+        pictures = draw_run(folder, read_json(folder / METRICS))
         return f"{variant.label}: pictures: {', '.join(map(str, pictures))}"
     classifier = _classifier(options, data)
     train(run, data, folder)

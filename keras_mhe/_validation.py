@@ -107,6 +107,19 @@ def choice(name: str, value: Any, choices: Sequence[str]) -> str:
     return value
 
 
+def names(name: str, value: Any) -> list[str] | None:
+    """Returns `None` or a list of names, or raises if it is neither."""
+    if value is None:
+        return None
+    is_list = isinstance(value, list | tuple) and len(value) > 0
+    if not is_list or not all(isinstance(entry, str) for entry in value):
+        raise ValueError(
+            f"`{name}` must be None or a non-empty sequence of names. "
+            f"Received: {name}={value!r}."
+        )
+    return list(value)
+
+
 def boolean(name: str, value: Any) -> bool:
     """Returns `value` as a bool, or raises if it is anything else."""
     if not isinstance(value, bool | np.bool_):

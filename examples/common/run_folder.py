@@ -20,14 +20,20 @@ class RunError(Exception):
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Writes a file under another name beside `path`, then moves it there.
 
+    The other name has the process' number, so that several may write the same
+    file. `claim` removes what a killed one left behind.
+
     Args:
         path: The file to make or replace. Its folder is made too.
         write: Called with a path of the same ending to write to.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".unfinished.{path.name}")
-    write(unfinished)
-    os.replace(unfinished, path)
+    unfinished = path.with_name(f".unfinished.{os.getpid()}.{path.name}")
+    try:
+        write(unfinished)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -41,8 +47,8 @@ def read_json(path: Path) -> Any | None:
     return json.loads(path.read_text()) if path.exists() else None
 
 
-def versions() -> dict[str, str]:
-    """Returns the versions that a result depends on."""
+def versions(*more: str) -> dict[str, str]:
+    """Returns the versions that a result depends on, of `more` packages too."""
     backend = keras.backend.backend()
     packages = {"tensorflow": ("tensorflow", "tensorflow-cpu")}
     found = {
@@ -51,7 +57,7 @@ def versions() -> dict[str, str]:
         "machine": platform.platform(),
     }
     names = ("keras-mhe", "keras", "numpy", *packages.get(backend, (backend,)))
-    for name in (*names, "tensorflow-gan"):
+    for name in (*names, *more):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
@@ -62,6 +68,8 @@ def versions() -> dict[str, str]:
 def claim(folder: Path, run: dict[str, Any]) -> None:
     """Writes a run's configuration, or checks that the folder has the same.
 
+    One process at a time works in a run's folder.
+
     Args:
         folder: The run's folder, new or of the same run.
         run: What determines the result of the run; JSON values.
@@ -70,6 +78,8 @@ def claim(folder: Path, run: dict[str, Any]) -> None:
         RunError: If the folder holds a run with another configuration, or
             of another backend.
     """
+    for left_behind in folder.rglob(".unfinished.*"):
+        left_behind.unlink(missing_ok=True)
     configuration = {"run": run, "versions": versions()}
     found = read_json(folder / CONFIGURATION)
     if found is None:

@@ -12,7 +12,12 @@ from common.paired_statistics import interval, markdown_table, spread
 from common.run_folder import read_json, write_json
 from common.study import run_folder, train_all, write_results
 from generation.classifier import Classifier
-from generation.evaluation import protocol, real_features, score_images
+from generation.evaluation import (
+    evenly_chosen,
+    protocol,
+    real_features,
+    score_images,
+)
 from generation.plots import contact_sheet, draw_comparison
 from generation.recipes import Recipe
 from generation.training import Run, scores_of, train
@@ -97,18 +102,23 @@ def compare(
 def real_scores(
     data: ImageData, classifier: Classifier, recipe: Recipe, folder: Path
 ) -> dict[str, float]:
-    """Returns the scores of real test images, the upper limit."""
+    """Returns the scores of real test images, the upper limit.
+
+    As many as a generator's, since scores of fewer images are worse; where
+    there are fewer, all of them.
+    """
     path = folder / "real.json"
     known = read_json(path)
+    chosen = evenly_chosen(len(data.x_test), recipe.scored)
     real_images = min(recipe.scored, len(data.x_train))
     settings = protocol(
-        classifier, len(data.x_test), real_images, recipe.splits, seed=0
+        classifier, len(chosen), real_images, recipe.splits, seed=0
     )
     if known is not None and known["protocol"] == settings:
         return known["scores"]
     scores = asdict(
         score_images(
-            data.x_test,
+            data.x_test[chosen],
             classifier,
             real_features(classifier, data, recipe.scored),
             recipe.splits,

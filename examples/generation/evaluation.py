@@ -88,7 +88,7 @@ def protocol(
         "real_images": real_images,
         "splits": splits,
         "seed": seed,
-        "versions": versions(),
+        "versions": versions("tensorflow", "tensorflow-cpu", "tensorflow-gan"),
     }
 
 

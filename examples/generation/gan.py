@@ -31,6 +31,16 @@ class TwoOptimizers(keras.optimizers.Optimizer):
         self.generator = generator
         self.discriminator = discriminator
 
+    @property
+    def learning_rate(self) -> Any:
+        """That of the generator's optimizer; both get what is assigned."""
+        return self.generator.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, learning_rate: Any) -> None:
+        self.generator.learning_rate = learning_rate
+        self.discriminator.learning_rate = learning_rate
+
     def build_both(self, model: "GAN") -> None:
         """Makes the variables of both."""
         if not self.built:

@@ -1,5 +1,6 @@
 """What is kept and measured while a GAN trains."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import keras
@@ -14,23 +15,47 @@ from keras_mhe.layers import SpectralNormalization
 
 SNAPSHOTS = "snapshots"
 SAMPLES = "samples"
+SPECTRA = "singular_values.npz"
 #: Images on a sheet.
 SHEET = 64
 
 
 class SpectralMonitor(keras.callbacks.Callback):
-    """Adds the largest singular value of each kernel of the discriminator.
+    """Measures the singular values of each kernel of the discriminator.
 
-    `sigma/LAYER` is that of the kernel that the layer computes with, so near
-    one with spectral normalization.
+    Of the kernels that the layers compute with, so the largest is near one
+    with spectral normalization: `sigma/LAYER` in the logs. All of them are
+    written to `SPECTRA`, an array `(epochs, values)` for each layer.
+
+    Args:
+        folder: The run's folder.
     """
 
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._path = folder / SPECTRA
+
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Measures."""
-        if logs is None:
-            return
-        for name, values in spectra(self.model.discriminator).items():
-            logs[f"sigma/{name}"] = float(values[0])
+        """Measures and writes."""
+        found = spectra(self.model.discriminator)
+        if logs is not None:
+            for name, values in found.items():
+                logs[f"sigma/{name}"] = float(values[0])
+        tables = {name: values[None] for name, values in found.items()}
+        if epoch > 0 and self._path.exists():
+            # Without what a killed run measured after its last backup.
+            before = read_spectra(self._path)
+            tables = {
+                name: np.concatenate([before[name][:epoch], table])
+                for name, table in tables.items()
+            }
+        write_atomically(self._path, lambda place: np.savez(place, **tables))
+
+
+def read_spectra(path: Path) -> dict[str, np.ndarray]:
+    """Returns singular values `(epochs, values)` of each layer."""
+    with np.load(path, allow_pickle=False) as tables:
+        return dict(tables)
 
 
 def spectra(discriminator: keras.Model) -> dict[str, np.ndarray]:
@@ -46,6 +71,11 @@ def spectra(discriminator: keras.Model) -> dict[str, np.ndarray]:
             continue
         found[name] = keras.ops.convert_to_numpy(singular_values(kernel))
     return found
+
+
+def by_step(paths: Iterable[Path]) -> list[Path]:
+    """Returns files of names that end in `_STEP`, in the order of the steps."""
+    return sorted(paths, key=lambda path: int(path.stem.rpartition("_")[2]))
 
 
 class Snapshots(keras.callbacks.Callback):

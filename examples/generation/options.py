@@ -9,6 +9,7 @@ from typing import Any
 from common import option_types
 from common.image_data import DATASETS
 from generation.recipes import PUBLISHED, SHORT, Recipe
+from generation.use import REAL
 from generation.variants import POWERS, VARIANTS, Variant
 
 _DESCRIPTION = """\
@@ -45,6 +46,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     _add_use(parser.add_argument_group("use of a trained generator"))
     options = parser.parse_args(arguments)
     _check(parser, options)
+    options.dataset = options.dataset or "digits"
+    if recipe_of(options).scored < recipe_of(options).splits:
+        parser.error("--scored must be at least the number of parts")
     return options
 
 
@@ -78,8 +82,7 @@ def _add_data(group: Any) -> None:
     group.add_argument(
         "--dataset",
         choices=_DATA_SETS,
-        default="digits",
-        help="digits comes with scikit-learn (default: %(default)s)",
+        help="digits comes with scikit-learn (default: digits)",
     )
     group.add_argument(
         "--data_dir",
@@ -93,9 +96,8 @@ def _add_training(group: Any) -> None:
     group.add_argument(
         "--recipe",
         choices=("short", "published"),
-        default="short",
         help="published: width, rate, batch and steps of the published "
-        "program (default: %(default)s)",
+        "program (default: short)",
     )
     group.add_argument("--steps", type=option_types.positive_int)
     group.add_argument("--batch_size", type=option_types.several)
@@ -120,7 +122,8 @@ def _add_training(group: Any) -> None:
     group.add_argument(
         "--flip",
         action=argparse.BooleanOptionalAction,
-        help="mirror real images at random (default: for cifar10)",
+        help="mirror real images at random (default: for cifar10 with the "
+        "short recipe)",
     )
     group.add_argument(
         "--snapshots",
@@ -218,6 +221,8 @@ def _check(
                 parser.error(f"--{name} does nothing with {reason}")
 
     variant = ("variant", "power_s", "half_space", "strength")
+    if options.dataset in (None, "digits"):
+        refuse(["data_dir"], "digits, which comes with scikit-learn")
     if modes:
         refuse(["scores"], modes[0])
     if options.scores is False:
@@ -234,8 +239,15 @@ def _check(
     refuse(["seeds"], "a single run; use --seed")
     if options.generate or options.evaluate:
         refuse((*variant, *_RECIPE[:-1]), modes[0])
+    if options.evaluate in REAL:
+        refuse(["seed"], f"--evaluate {options.evaluate}")
+    if options.evaluate and options.output and options.output.suffix != ".json":
+        parser.error("--output of --evaluate must end in .json")
     if options.generate:
-        refuse(["scored", "data_dir", "inception"], "--generate")
+        refuse(
+            ["scored", "dataset", "data_dir", "inception", "recipe"],
+            "--generate",
+        )
         try:
             options.generate = (
                 option_types.positive_int(options.generate[0]),

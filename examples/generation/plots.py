@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from common.checkpoints import read_history
 from common.figures import plot_paired_values, save_figure
-from generation.monitor import SAMPLES
+from generation.monitor import SAMPLES, SPECTRA, by_step, read_spectra
 from generation.sheets import read_sheet, write_animation
 
 
@@ -23,9 +23,11 @@ def draw_run(folder: Path, metrics: dict[str, Any] | None) -> list[Path]:
     Returns:
         The paths of the pictures.
     """
-    sheets = sorted((folder / SAMPLES).glob("step_*.png"))
+    sheets = by_step((folder / SAMPLES).glob("step_*.png"))
+    spectra = read_spectra(folder / SPECTRA)
     return [
         save_figure(_curves(folder, metrics), folder / "training.png"),
+        save_figure(_spectra(spectra), folder / "singular_values.png"),
         write_animation(sheets, folder / "samples.gif"),
         sheets[-1],
     ]
@@ -90,6 +92,24 @@ def _layers(
         axes.legend(fontsize="small", ncols=2)
 
 
+def _spectra(tables: dict[str, np.ndarray]) -> Figure:
+    """Draws a line for each singular value of each layer."""
+    columns = 4
+    rows = -(-len(tables) // columns)
+    figure = Figure(figsize=(12, 2.8 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False).flat
+    for axes, (name, values) in zip(grid, tables.items(), strict=False):
+        epochs = 1 + np.arange(len(values))
+        axes.plot(epochs, values, color="C0", linewidth=0.6, alpha=0.6)
+        axes.plot(epochs, values[:, 0], color="C3")
+        axes.set(title=name.removeprefix("sn_"), ylim=(0, None))
+    for axes in list(grid)[len(tables) :]:
+        axes.set_axis_off()
+    figure.supxlabel("epoch")
+    figure.suptitle("singular values of the discriminator, the largest in red")
+    return figure
+
+
 def draw_comparison(
     scores: dict[str, np.ndarray],
     distances: dict[str, np.ndarray],
@@ -124,7 +144,7 @@ def contact_sheet(folders: Sequence[tuple[str, Path]], path: Path) -> Path:
     for axes, (label, folder) in zip(
         np.atleast_1d(figure.subplots(1, len(folders))), folders, strict=True
     ):
-        last = sorted((folder / SAMPLES).glob("step_*.png"))[-1]
+        last = by_step((folder / SAMPLES).glob("step_*.png"))[-1]
         axes.imshow(np.asarray(read_sheet(last)), cmap="gray")
         axes.set_title(label)
         axes.set_axis_off()

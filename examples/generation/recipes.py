@@ -49,7 +49,9 @@ SHORT = {
         width=0.25,
         steps_per_epoch=50,
         snapshots=6,
-        scored=2_000,
+        # As many as there are test images, in parts that are not too small.
+        scored=360,
+        splits=2,
     ),
     "fashion_mnist": Recipe(
         steps=8_000,

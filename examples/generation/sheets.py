@@ -50,7 +50,8 @@ def read_sheet(path: Path) -> Image.Image:
 
 def write_animation(sheets: list[Path], path: Path) -> Path:
     """Writes sheets, one after the other, as an animated GIF."""
-    frames = [read_sheet(name).convert("P") for name in sheets]
+    # Colors of its own for each frame.
+    frames = [read_sheet(name).quantize() for name in sheets]
     write_atomically(
         path,
         lambda place: frames[0].save(

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from common.dataset_types import DataError
 
-PACKAGES = ("tensorflow", "tensorflow_gan")
+#: The last is of setuptools < 81; tensorflow-hub reads its version with it.
+PACKAGES = ("tensorflow", "tensorflow_gan", "pkg_resources")
 INSTALL_COMMAND = 'pip install "keras-mhe[gan]"'
 
 

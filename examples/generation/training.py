@@ -21,7 +21,13 @@ from generation.batches import GANBatches
 from generation.classifier import Classifier
 from generation.evaluation import score_snapshots
 from generation.gan import GAN
-from generation.monitor import SNAPSHOTS, Backup, Snapshots, SpectralMonitor
+from generation.monitor import (
+    SNAPSHOTS,
+    Backup,
+    Snapshots,
+    SpectralMonitor,
+    by_step,
+)
 from generation.networks import discriminator_network, generator_network
 from generation.recipes import SCORING, Recipe
 from generation.variants import Variant
@@ -121,8 +127,10 @@ def train(run: Run, data: ImageData, folder: Path) -> None:
                     EpochOrder(batches),
                     StopAfter(recipe.steps, len(batches)),
                     RefuseDivergence(_DIVERGED, "discriminator_loss"),
-                    EnergyMonitor(per_layer=True),
-                    SpectralMonitor(),
+                    EnergyMonitor(
+                        per_layer=True, layers=["generator", "discriminator"]
+                    ),
+                    SpectralMonitor(folder),
                     history,
                     Snapshots(
                         folder, due_epochs(epochs, recipe.snapshots), run.seed
@@ -159,7 +167,7 @@ def scores_of(
     if known is not None and asked.items() <= known["protocol"].items():
         return known
     metrics = score_snapshots(
-        sorted((folder / SNAPSHOTS).glob("generator_*.keras")),
+        by_step((folder / SNAPSHOTS).glob("generator_*.keras")),
         classifier,
         data,
         count=recipe.scored,

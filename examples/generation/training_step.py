@@ -1,6 +1,6 @@
 """A training step that is written once and runs in `fit` of every backend.
 
-The only file of the programs that imports a framework.
+The only file of the training that imports a framework.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ _BACKEND = keras.backend.backend()
 class StepModel(keras.Model):
     """A model that trains by its method `step`.
 
-    `step(data)` computes losses, calls `gradients` and `optimizer.apply` as
+    `step(data)` computes losses, calls `gradients` and `apply` of this file as
     often as it likes, and returns the logs. On JAX, whose trainer wants a
     function from state to state, everything that `step` assigns is collected.
     """

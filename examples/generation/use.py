@@ -21,6 +21,9 @@ from generation.monitor import SHEET
 from generation.recipes import Recipe
 from generation.sheets import write_sheet
 
+#: What can be scored beside the files of generators.
+REAL = ("train", "test")
+
 
 def write_images(
     model: Path, count: int, seed: int, output: Path | None
@@ -45,18 +48,47 @@ def write_images(
     return f"{output}: {count} images, uint8 {images.shape[1:]}; {picture}"
 
 
+def images_to_score(
+    what: str, data: ImageData, count: int, seed: int
+) -> np.ndarray:
+    """Returns images of a saved generator, or real ones.
+
+    Args:
+        what: The generator's file, or `train` or `test` for real images.
+        data: The data set.
+        count: Number of images; fewer if there are not so many real ones.
+        seed: Seed of the noise.
+
+    Raises:
+        DataError: If the file is unusable, or of another data set.
+    """
+    if what in REAL:
+        images: np.ndarray = getattr(data, f"x_{what}")
+        return images[evenly_chosen(len(images), count)]
+    generator = load_generator(Path(what))
+    shape = generator.output_shape[1:]
+    if shape != data.x_train.shape[1:]:
+        raise DataError(
+            f"{what} makes images of shape {shape}, but {data.name} has "
+            f"{data.x_train.shape[1:]}. Give its --dataset."
+        )
+    return generate(generator, count, seed)
+
+
 def evaluate(
     what: str,
+    images: np.ndarray,
     data: ImageData,
     classifier: Classifier,
     recipe: Recipe,
     seed: int,
     output: Path | None,
 ) -> str:
-    """Scores a saved generator, or real images.
+    """Scores the images of a saved generator, or real ones.
 
     Args:
-        what: The generator's file, or `train` or `test` for real images.
+        what: Where the images are from, for the file.
+        images: The images, uint8.
         data: The data set; features are compared with those of its training
             images.
         classifier: What scores.
@@ -67,18 +99,6 @@ def evaluate(
     Returns:
         The scores as text.
     """
-    if what in ("train", "test"):
-        images = getattr(data, f"x_{what}")
-        images = images[evenly_chosen(len(images), recipe.scored)]
-    else:
-        generator = load_generator(Path(what))
-        shape = generator.output_shape[1:]
-        if shape != data.x_train.shape[1:]:
-            raise DataError(
-                f"{what} makes images of shape {shape}, but {data.name} has "
-                f"{data.x_train.shape[1:]}. Give its --dataset."
-            )
-        images = generate(generator, recipe.scored, seed)
     real = real_features(classifier, data, recipe.scored)
     scores = score_images(images, classifier, real, recipe.splits)
     if output is not None:

@@ -1,11 +1,13 @@
 """Hyperspherical energies in the epoch logs."""
 
 import math
+from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
 import keras
 
+from keras_mhe import _validation
 from keras_mhe.analysis import NeuronKernel, energy_gap, neuron_kernels
 
 
@@ -33,10 +35,14 @@ class EnergyMonitor(keras.callbacks.Callback):  # type: ignore[misc]
         half_space: Bool. Defaults to `False`.
         per_layer: Bool. Whether to log every kernel too; in a deep model
             this floods the progress bar. Defaults to `False`.
+        layers: `None` for all, or a sequence of names of layers or of nested
+            models, as in the keys (`"block/dense"`, `"block"`): only their
+            kernels are measured. Defaults to `None`.
 
     Raises:
         ValueError: When training begins, if the model has no kernel that
-            `analysis.neuron_kernels` finds, or for arguments out of range.
+            `analysis.neuron_kernels` finds, if a name of `layers` stands for
+            none, or for arguments out of range.
 
     Attributes:
         initial: Dict with the same keys, for the weights with which training
@@ -64,12 +70,14 @@ class EnergyMonitor(keras.callbacks.Callback):  # type: ignore[misc]
         distance: str = "euclidean",
         half_space: bool = False,
         per_layer: bool = False,
+        layers: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
         self.power = power
         self.distance = distance
         self.half_space = half_space
         self.per_layer = per_layer
+        self.layers = _validation.names("layers", layers)
         self.initial: dict[str, float] = {}
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -81,6 +89,8 @@ class EnergyMonitor(keras.callbacks.Callback):  # type: ignore[misc]
                 "convolution, embedding or recurrent kernel. "
                 f"Received: model {self.model.name!r}, which has none."
             )
+        if self.layers is not None:
+            self._kernels = self._chosen(self.layers)
         self.initial = self._measure()
 
     def on_epoch_end(
@@ -89,6 +99,25 @@ class EnergyMonitor(keras.callbacks.Callback):  # type: ignore[misc]
         """Adds the energies to `logs`."""
         if logs is not None:
             logs.update(self._measure())
+
+    def _chosen(self, names: list[str]) -> list[NeuronKernel]:
+        """Kernels of these layers, in the order of the model."""
+
+        def belongs(kernel: NeuronKernel, name: str) -> bool:
+            return kernel.name == name or kernel.name.startswith(f"{name}/")
+
+        for name in names:
+            if not any(belongs(kernel, name) for kernel in self._kernels):
+                known = ", ".join(repr(k.name) for k in self._kernels)
+                raise ValueError(
+                    "`layers` must name layers with a kernel, or models that "
+                    f"hold some; there are {known}. Received: {name!r}."
+                )
+        return [
+            kernel
+            for kernel in self._kernels
+            if any(belongs(kernel, name) for name in names)
+        ]
 
     def _measure(self) -> dict[str, float]:
         energies = {}

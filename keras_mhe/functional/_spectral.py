@@ -39,9 +39,10 @@ def power_iteration(
 
     Returns:
         The pair of `u`, shape `(num_neurons,)`, and `v`, shape `(dim,)`:
-        float32 (float64 for float64 weights), of length 1. If `W u` is zero
-        or not finite, `v` is zeros and `u` stays
-        the direction that it was.
+        float32 (float64 for float64 weights), of length 1. If `W u` is zero,
+        the kernel does not see `u`, and `v` is the direction of its largest
+        column. Only for a kernel that is zero or not finite is `v` zeros, and
+        `u` stays the direction that it was.
 
     Raises:
         ValueError: If the kernel does not have the axes, or `u` not one entry

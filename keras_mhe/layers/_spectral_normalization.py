@@ -267,8 +267,8 @@ class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
         """Returns a plain layer that computes the same at inference.
 
         A new layer of the wrapped layer's class and configuration, with
-        `W / sigma` in place of `W`, for export and for programs without this
-        library.
+        `W / sigma` in place of `W` and without regularizers and constraints
+        of weights, for export and for programs without this library.
 
         Returns:
             A built layer with the wrapped layer's name.
@@ -281,7 +281,12 @@ class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
             id(vectors.kernel): kernel
             for vectors, kernel in zip(self._vectors, kernels, strict=True)
         }
-        folded = type(self.layer).from_config(self.layer.get_config())
+        config = self.layer.get_config()
+        for name in config:
+            is_of_weight = name != "activity_regularizer"
+            if is_of_weight and name.endswith(("_regularizer", "_constraint")):
+                config[name] = None
+        folded = type(self.layer).from_config(config)
         folded.build_from_config(self.layer.get_build_config())
         for new, old in zip(folded.weights, self.layer.weights, strict=True):
             # A copy, since JAX' trainer deletes arrays that it has replaced.

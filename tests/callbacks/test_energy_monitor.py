@@ -173,3 +173,49 @@ def test_model_without_kernels():
 def test_argument_errors(arguments, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         fit(model_of(), EnergyMonitor(**arguments))
+
+
+def nested_model():
+    block = keras.Sequential(
+        [
+            keras.Input((8,)),
+            layers.Dense(6, name="one"),
+            layers.Dense(5, name="two"),
+        ],
+        name="block",
+    )
+    model = keras.Sequential([keras.Input((8,)), block, layers.Dense(2)])
+    model.layers[-1].name = "last"
+    model.compile("sgd", "mse")
+    return model
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (None, {"block/one", "block/two", "last"}),
+        (["block"], {"block/one", "block/two"}),
+        (("last", "block/one"), {"block/one", "last"}),
+    ],
+)
+def test_chosen_layers(names, expected):
+    history = fit(nested_model(), EnergyMonitor(per_layer=True, layers=names))
+    prefix = "energy/"
+    keys = {key.removeprefix(prefix) for key in history if prefix in key}
+    assert keys == expected
+    mean = fmean(history[f"energy/{name}"][-1] for name in expected)
+    assert history["energy"][-1] == pytest.approx(mean, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["block", "one"], "`layers` must name .* Received: 'one'"),
+        ("block", "`layers` must be None or a non-empty sequence of names"),
+        ([], "`layers` must be None or a non-empty sequence of names"),
+        ([1], "`layers` must be None or a non-empty sequence of names"),
+    ],
+)
+def test_wrong_layers(names, message):
+    with pytest.raises(ValueError, match=message):
+        fit(nested_model(), EnergyMonitor(layers=names))

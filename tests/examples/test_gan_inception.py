@@ -12,8 +12,10 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from PIL import Image
 
-from common.dataset_types import DataError
+import mhe_gan
+from common.dataset_types import DataError, ImageData
 from generation import inception
 from generation.inception import inception_from
 from mhe_gan import main
@@ -185,10 +187,68 @@ def test_program_scores_by_inception(
     monkeypatch.setattr(keras.applications, "InceptionV3", small_inception)
     path = write_weights(tmp_path / "weights.h5")
     output = tmp_path / "scores.json"
-    command = ["--evaluate=test", "--scored=40", f"--output={output}"]
-    assert main([*command, f"--inception={path}"]) == 0
+    command = ["--evaluate=test", "--scored=40", f"--inception={path}"]
+    assert main([*command, f"--output={output}"]) == 0
     written = json.loads(output.read_text())
     protocol = written["protocol"]
     assert protocol["classifier"] == "Keras InceptionV3 weights.h5"
     assert protocol["classifier_test_accuracy"] is None
     assert 1.0 <= written["scores"]["classifier_score"] <= 4.0
+
+
+def colored_squares() -> ImageData:
+    """Images of the shape of CIFAR-10's, a color for each class."""
+    labels = np.tile(np.arange(10), 4)
+    colors = np.stack([25 * labels, 255 - 25 * labels, 100 + labels], axis=-1)
+    images = np.broadcast_to(
+        colors[:, None, None, :].astype("uint8"), (40, 32, 32, 3)
+    )
+    return ImageData(
+        "cifar10",
+        images,
+        labels,
+        images[:20],
+        labels[:20],
+        tuple("abcdefghij"),
+        "made here",
+    )
+
+
+def test_color_images_from_the_command_line_to_scores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores_by_numpy(monkeypatch)
+    monkeypatch.setattr(keras.applications, "InceptionV3", small_inception)
+    path = write_weights(tmp_path / "weights.h5")
+    monkeypatch.setattr(
+        mhe_gan, "load_image_data", lambda name, place: colored_squares()
+    )
+    folder = tmp_path / "run"
+    options = {
+        "dataset": "cifar10",
+        "recipe": "published",
+        "batch_size": 4,
+        "steps": 2,
+        "steps_per_epoch": 1,
+        "snapshots": 1,
+        "width": 0.02,
+        "average": 0.5,
+        "scored": 20,
+        "inception": path,
+        "output": folder,
+    }
+    command = [f"--{name}={value}" for name, value in options.items()]
+    assert main([*command, "--no-flip", "--variant=mhe"]) == 0
+    configuration = json.loads((folder / "configuration.json").read_text())
+    recipe = configuration["run"]["recipe"]
+    assert (recipe["average"], recipe["flip"]) == (0.5, False)
+    assert recipe["learning_rate"] == 1e-4
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["protocol"]["classifier"] == "Keras InceptionV3 weights.h5"
+    with Image.open(folder / "samples" / "step_000002.png") as sheet:
+        assert sheet.mode == "RGB"
+    comparison = [part for part in command if "--output" not in part]
+    comparison += [f"--output={tmp_path / 'study'}", "--seeds", "0"]
+    assert main([*comparison, "--compare", "baseline", "sn"]) == 0
+    table = (tmp_path / "study" / "comparison.md").read_text()
+    assert "| sn |" in table

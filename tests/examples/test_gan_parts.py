@@ -1,5 +1,7 @@
 """Parts of the GAN program: variants, batches, sheets, options, snapshots."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from PIL import Image
 
 from generation.batches import GANBatches, fixed_noise, to_network, to_pixels
 from generation.comparison import format_table, summarize
-from generation.monitor import spectra
+from generation.monitor import by_step, spectra
 from generation.options import parse, recipe_of, variant_of
 from generation.recipes import PUBLISHED, SHORT, Recipe
 from generation.sheets import sheet, write_animation, write_sheet
@@ -175,9 +177,27 @@ def test_pictures(tmp_path):
             durations.append(opened.info["duration"])
         # The last one stays.
         assert durations == [200, 200, 2000]
+        opened.seek(0)
         size = opened.size
     with Image.open(paths[0]) as opened:
         assert opened.size == size
+
+
+def test_animation_keeps_colors(tmp_path):
+    x, y = np.meshgrid(np.arange(32.0), np.arange(32.0))
+    colors = np.stack([8 * x, 8 * y, 255 - 4 * (x + y)], axis=-1)
+    path = write_sheet(colors.astype("uint8")[None], tmp_path / "sheet.png")
+    animation = write_animation([path], tmp_path / "all.gif")
+    with Image.open(path) as opened:
+        expected = np.asarray(opened.convert("RGB")).astype(int)
+    with Image.open(animation) as opened:
+        shown = np.asarray(opened.convert("RGB")).astype(int)
+    assert np.abs(shown - expected).mean() < 5.0
+
+
+def test_files_are_ordered_by_step():
+    names = ["generator_1000000.keras", "generator_950000.keras"]
+    assert by_step(map(Path, names)) == [Path(n) for n in reversed(names)]
 
 
 # Singular values.
@@ -304,6 +324,15 @@ def test_options_change_variant_and_recipe():
         ("--average 1", "invalid number from 0 to less than 1"),
         ("--no-scores --inception f", "--inception does nothing with"),
         ("--evaluate m --no-scores", "--scores does nothing with"),
+        ("--evaluate m --output m.keras", "must end in .json"),
+        ("--evaluate train --seed 1", "--seed does nothing with"),
+        ("--generate 3 m --recipe short", "--recipe does nothing with"),
+        ("--generate 3 m --dataset digits", "--dataset does nothing with"),
+        ("--data_dir f", "--data_dir does nothing with digits"),
+        (
+            "--recipe published --scored 5",
+            "--scored must be at least the number of parts",
+        ),
     ],
 )
 def test_wrong_options(arguments, message, capsys):

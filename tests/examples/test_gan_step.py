@@ -358,3 +358,15 @@ def test_published_constants():
 def test_images_that_do_not_fit(shape):
     with pytest.raises(ValueError, match="Images must be square"):
         generator_network(shape)
+
+
+def test_callbacks_set_the_rate_of_both_sides():
+    gan = make_gan(normalize=False)
+    schedule = keras.callbacks.LearningRateScheduler(lambda epoch: 0.25)
+    gan.fit(
+        (IMAGES, NOISE, MORE_NOISE), batch_size=BATCH, verbose=0,
+        callbacks=[schedule],
+    )  # fmt: skip
+    for side in (gan.optimizer, gan.optimizer.generator,
+                 gan.optimizer.discriminator):  # fmt: skip
+        assert as_array(side.learning_rate) == 0.25

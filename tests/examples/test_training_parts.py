@@ -1,5 +1,9 @@
 """Batches, network and recipes of the image program."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -16,6 +20,7 @@ from classification.recipes import (
 )
 from common.batches import random_flips
 from common.figures import pairwise_angles
+from common.run_folder import claim, read_json
 
 
 def _images(count: int = 20, side: int = 32) -> np.ndarray:
@@ -199,3 +204,32 @@ def test_angles_and_optima() -> None:
     low, high = sorted(optimal_angles(6, 3, half_space=True))
     assert low == pytest.approx(63.4349, abs=1e-3)
     assert high == pytest.approx(180 - 63.4349, abs=1e-3)
+
+
+def test_several_processes_may_write_the_same_file(tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        f"sys.path[:0] = {sys.path!r}\n"
+        "from pathlib import Path\n"
+        "from common.run_folder import write_json\n"
+        "for k in range(300):\n"
+        f"    write_json(Path({str(tmp_path / 'all.json')!r}), [k] * 200)\n"
+    )
+    command = [sys.executable, "-c", program]
+    processes = [subprocess.Popen(command) for _ in range(2)]
+    seen = set()
+    while any(process.poll() is None for process in processes):
+        content = read_json(tmp_path / "all.json")
+        assert content is None or len(content) == 200
+        seen.add(content is None)
+    assert [process.wait() for process in processes] == [0, 0]
+    assert False in seen
+    assert [path.name for path in tmp_path.iterdir()] == ["all.json"]
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    left = tmp_path / "snapshots" / ".unfinished.1.model.keras"
+    left.parent.mkdir()
+    left.write_text("half")
+    claim(tmp_path, {"seed": 1})
+    assert not left.exists()

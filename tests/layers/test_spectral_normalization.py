@@ -1,12 +1,15 @@
 """`SpectralNormalization` by itself: values, vectors, saving, folding."""
 
 import json
+import subprocess
+import sys
 
 import keras
 import numpy as np
 import pytest
 from keras import layers, ops
 
+import keras_mhe
 from keras_mhe import MHE
 from keras_mhe.layers import SpectralNormalization, held_singular_vectors
 from support import numpy_reference
@@ -56,6 +59,37 @@ CASES = {
         (4, 4, 2),
         {},
         [("depthwise_kernel", (-2, -1)), ("pointwise_kernel", -1)],
+    ),
+    "Conv1DTranspose": (
+        lambda: layers.Conv1DTranspose(4, 3),
+        (3, 2),
+        {},
+        [("kernel", -2)],
+    ),
+    "Conv3DTranspose": (
+        lambda: layers.Conv3DTranspose(2, 2),
+        (2, 2, 2, 3),
+        {},
+        [("kernel", -2)],
+    ),
+    "DepthwiseConv1D": (
+        lambda: layers.DepthwiseConv1D(2, depth_multiplier=2),
+        (4, 3),
+        {},
+        [("kernel", (-2, -1))],
+    ),
+    "SeparableConv1D": (
+        lambda: layers.SeparableConv1D(5, 2),
+        (4, 2),
+        {},
+        [("depthwise_kernel", (-2, -1)), ("pointwise_kernel", -1)],
+    ),
+    "GRU": (lambda: layers.GRU(3), (4, 2), {}, [("cell.kernel", -1)]),
+    "SimpleRNN": (
+        lambda: layers.SimpleRNN(3),
+        (4, 2),
+        {},
+        [("cell.kernel", -1)],
     ),
     "LSTM": (lambda: layers.LSTM(3), (4, 2), {}, [("cell.kernel", -1)]),
     "LSTM, both kernels": (
@@ -512,6 +546,37 @@ def test_fold(case):
     )
 
 
+def test_a_folded_layer_is_plain(tmp_path):
+    options = {
+        "kernel_regularizer": MHE(1.0),
+        "kernel_constraint": keras_mhe.constraints.SpectralNorm(3.0),
+    }
+    layer = SpectralNormalization(layers.Conv2D(4, 3, **options))
+    inputs = RNG.normal(size=(2, 5, 5, 3)).astype("float32")
+    layer(inputs)
+    folded = layer.fold()
+    assert folded.losses == []
+    assert folded.kernel.constraint is None
+    assert layer.layer.kernel_regularizer is options["kernel_regularizer"]
+    path = tmp_path / "model.keras"
+    keras.Sequential([keras.Input((5, 5, 3)), folded]).save(path)
+    np.save(tmp_path / "inputs.npy", inputs)
+    # A process without this library.
+    program = (
+        "import sys\n"
+        "sys.modules['keras_mhe'] = None\n"
+        "import keras, numpy as np\n"
+        f"model = keras.models.load_model({str(path)!r})\n"
+        f"inputs = np.load({str(tmp_path / 'inputs.npy')!r})\n"
+        f"np.save({str(tmp_path / 'outputs.npy')!r},"
+        " model.predict(inputs, verbose=0))\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+    np.testing.assert_allclose(
+        np.load(tmp_path / "outputs.npy"), as_array(layer(inputs)), atol=1e-5
+    )
+
+
 @pytest.mark.parametrize("method", ["fold", "converge", "normalized_kernels"])
 def test_methods_that_need_weights(method):
     layer = SpectralNormalization(layers.Dense(3))
@@ -571,3 +636,23 @@ def test_wrong_arguments():
 def test_kernels_that_are_not_there(layer, kernels, message):
     with pytest.raises(ValueError, match=message):
         SpectralNormalization(layer, kernels=kernels).build((None, 4))
+
+
+def test_masks_reach_the_wrapped_layer():
+    layer = SpectralNormalization(layers.LSTM(3))
+    inputs = RNG.normal(size=(2, 5, 4)).astype("float32")
+    mask = np.array([[True] * 5, [True] * 2 + [False] * 3])
+    masked = as_array(layer(inputs, mask=mask))
+    short = as_array(layer(inputs[1:, :2]))
+    np.testing.assert_allclose(masked[1:], short, atol=1e-6)
+    assert not np.allclose(masked[1:], as_array(layer(inputs[1:])))
+
+
+def test_float64():
+    layer = SpectralNormalization(layers.Dense(3, dtype="float64"))
+    inputs = RNG.normal(size=(2, 4))
+    layer(inputs)
+    layer.converge(500)
+    kernel = as_array(layer.normalized_kernels()[0])
+    assert kernel.dtype == "float64"
+    assert np.linalg.norm(kernel, 2) == pytest.approx(1.0, rel=1e-12)
