@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.dataset_types import DataError
+from common.install_commands import FACES
 
 if TYPE_CHECKING:
     from alignment.faces import Detector
@@ -37,7 +38,6 @@ PACKAGES = {
     "skimage": "scikit-image",
     "tensorflow": "tensorflow",
 }
-INSTALL_COMMAND = 'pip install "keras-mhe[faces]"'
 _DESCRIPTION = """\
 Aligns the largest face (by area of its box) of each photograph to the layout
 published with SphereFace: 112 rows, 96 columns, RGB. Images that are in OUTPUT
@@ -172,9 +172,7 @@ def _check_packages() -> None:
         if importlib.util.find_spec(module) is None
     ]
     if missing:
-        raise DataError(
-            f"{', '.join(missing)} not installed. Run: {INSTALL_COMMAND}"
-        )
+        raise DataError(f"{', '.join(missing)} not installed. Run: {FACES}")
 
 
 def _probability(text: str) -> float:

@@ -8,6 +8,7 @@ and draws what happened to the neurons:
 `--help` lists the options; docs/cifar.md maps them to the published program.
 """
 
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,47 +19,46 @@ from classification.comparison import compare
 from classification.methods import Method
 from classification.plots import draw_run
 from classification.training import Run, train
-from common.image_data import DataError, load_image_data
-from common.run_folder import RunError
+from common.image_data import load_image_data
+from common.program import run_program
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the program; returns its exit code, 2 for unusable input."""
     options = command_line.parse(arguments)
+    return run_program("cifar100.py", lambda: _work(options))
+
+
+def _work(options: argparse.Namespace) -> None:
     recipe = command_line.recipe_of(options)
     root = Path("runs") / options.dataset
-    try:
-        images = load_image_data(options.dataset, options.data_dir)
+    images = load_image_data(options.dataset, options.data_dir)
 
-        def run_of(method: Method, seed: int) -> Run:
-            return Run(
-                options.dataset,
-                method,
-                recipe,
-                options.train_size,
-                options.validation_size,
-                seed,
-            )
+    def run_of(method: Method, seed: int) -> Run:
+        return Run(
+            options.dataset,
+            method,
+            recipe,
+            options.train_size,
+            options.validation_size,
+            seed,
+        )
 
-        if options.compare:
-            folder = options.output or root / "comparison"
-            compare(run_of, options.compare, options.seeds, images, folder)
-            return 0
-        method = Method(options.model_name, options.power_s)
-        name = f"{method.folder}_seed_{options.seed}"
-        folder = options.output or root / name
-        run = run_of(method, options.seed)
-        metrics = train(run, images, folder, tensorboard=options.tensorboard)
-        pictures = draw_run(run, images, folder)
-    except (DataError, RunError) as error:
-        print(f"cifar100.py: {error}", file=sys.stderr)
-        return 2
+    if options.compare:
+        folder = options.output or root / "comparison"
+        compare(run_of, options.compare, options.seeds, images, folder)
+        return
+    method = Method(options.model_name, options.power_s)
+    name = f"{method.folder}_seed_{options.seed}"
+    folder = options.output or root / name
+    run = run_of(method, options.seed)
+    metrics = train(run, images, folder, tensorboard=options.tensorboard)
+    pictures = draw_run(run, images, folder)
     print(
         f"{method.label}: {metrics['test_accuracy_last_epoch']:.2%} of the "
         f"{options.dataset} test images right, last epoch; pictures: "
         + ", ".join(str(picture) for picture in pictures)
     )
-    return 0
 
 
 if __name__ == "__main__":

@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import common.required_packages  # noqa: F401
-from common.image_data import DataError, ImageData, load_image_data
-from common.run_folder import RunError, read_json
+from common.image_data import ImageData, load_image_data
+from common.program import run_program
+from common.run_folder import read_json
 from generation.classifier import Classifier, classifier_for
 from generation.comparison import compare
 from generation.inception import inception_from
@@ -30,30 +31,22 @@ from generation.variants import Variant
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the program; returns its exit code, 2 for unusable input."""
     options = parse(arguments)
-    try:
-        if options.generate:
-            count, model = options.generate
-            seed = options.seed or 0
-            print(write_images(model, count, seed, options.output))
-            return 0
-        data = load_image_data(options.dataset, options.data_dir)
-        if options.evaluate:
-            print(_evaluate(options, data))
-        elif options.compare:
-            _compare(options, data)
-        else:
-            print(_train(options, data))
-    except (DataError, RunError) as error:
-        print(f"mhe_gan.py: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(
-            f"mhe_gan.py: {error}. Make room or give another place; the same "
-            "command continues the run.",
-            file=sys.stderr,
-        )
-        return 2
-    return 0
+    return run_program("mhe_gan.py", lambda: _work(options))
+
+
+def _work(options: argparse.Namespace) -> None:
+    if options.generate:
+        count, model = options.generate
+        seed = options.seed or 0
+        print(write_images(model, count, seed, options.output))
+        return
+    data = load_image_data(options.dataset, options.data_dir)
+    if options.evaluate:
+        print(_evaluate(options, data))
+    elif options.compare:
+        _compare(options, data)
+    else:
+        print(_train(options, data))
 
 
 def _run_of(options: argparse.Namespace, variant: Variant, seed: int) -> Run:

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import common.required_packages  # noqa: F401
 from common.checkpoints import LAST
-from common.dataset_types import DataError
 from common.glyphs import load_glyphs
 from common.identity_data import (
     IdentityData,
@@ -26,7 +25,7 @@ from common.identity_data import (
 )
 from common.identity_folders import load_identity_folders
 from common.lfw_pairs import load_lfw_pairs
-from common.run_folder import RunError
+from common.program import run_program
 from verification.choices import method_of, mirror_of, recipe_of
 from verification.comparison import compare
 from verification.methods import Method
@@ -39,35 +38,27 @@ from verification.use import evaluate, write_embeddings
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the program; returns its exit code, 2 for unusable input."""
     options = parse(arguments)
-    try:
-        if options.embed:
-            model, *images = options.embed
-            mirror = mirror_of(options)
-            print(write_embeddings(model, images, mirror, options.output))
-        elif options.evaluate:
-            print(
-                evaluate(
-                    options.evaluate,
-                    lambda shape: _load_pairs(options, shape[:2]),
-                    mirror_of(options),
-                    options.output,
-                )
-            )
-        elif options.compare:
-            _compare(options)
-        else:
-            print(_train(options))
-    except (DataError, RunError) as error:
-        print(f"sphereface_plus.py: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
+    return run_program("sphereface_plus.py", lambda: _work(options))
+
+
+def _work(options: argparse.Namespace) -> None:
+    if options.embed:
+        model, *images = options.embed
+        mirror = mirror_of(options)
+        print(write_embeddings(model, images, mirror, options.output))
+    elif options.evaluate:
         print(
-            f"sphereface_plus.py: {error}. Make room or give another place; "
-            "the same command continues the run.",
-            file=sys.stderr,
+            evaluate(
+                options.evaluate,
+                lambda shape: _load_pairs(options, shape[:2]),
+                mirror_of(options),
+                options.output,
+            )
         )
-        return 2
-    return 0
+    elif options.compare:
+        _compare(options)
+    else:
+        print(_train(options))
 
 
 def _load_pairs(

@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from common.run_folder import write_atomically
+from common.run_folder import RunError, write_atomically
 
 BACKUP = "backup.weights.h5"
 BEST = "best.keras"
@@ -72,14 +72,24 @@ def resume(
     Returns:
         Number of finished epochs and the largest value of the metric in
         them, `(0, -inf)` for a new run.
+
+    Raises:
+        RunError: If the backup is damaged, or of another model.
     """
     backup = folder / BACKUP
     finished = 0
     if backup.exists():
         model.optimizer.build(model.trainable_variables)
-        model.load_weights(backup)
+        try:
+            model.load_weights(backup)
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"{backup} cannot be loaded ({error}). Remove it to begin the "
+                "run again."
+            ) from error
         # The last epoch may be shorter than the others.
         finished = -(-int(model.optimizer.iterations) // steps_per_epoch)
+        print(f"{folder}: continues after epoch {finished}", flush=True)
     rows = _keep_rows(folder / HISTORY, finished)
     best = max((float(row[monitor]) for row in rows), default=None)
     return finished, float("-inf") if best is None else best

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-INSTALL_COMMAND = 'pip install "keras-mhe[examples]"'
-
 
 class DataError(Exception):
     """A dataset cannot be loaded: a file is missing, damaged or unexpected.

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from common.dataset_types import INSTALL_COMMAND, DataError, ImageData
+from common.dataset_types import DataError, ImageData
+from common.install_commands import EXAMPLES
 
 NUM_TEST = 360
 SPLIT_SEED = 0
@@ -22,7 +23,7 @@ def load_digits() -> ImageData:
         from sklearn import datasets, model_selection
     except ImportError as error:
         raise DataError(
-            f"digits needs scikit-learn ({error}). Run: {INSTALL_COMMAND}"
+            f"digits needs scikit-learn ({error}). Run: {EXAMPLES}"
         ) from error
 
     bunch = datasets.load_digits()

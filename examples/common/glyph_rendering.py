@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from common.dataset_types import INSTALL_COMMAND, DataError
+from common.dataset_types import DataError
+from common.install_commands import EXAMPLES
 
 #: Faces that hold many characters each.
 FACES = (
@@ -59,7 +60,7 @@ def font_files() -> dict[str, Path]:
         import matplotlib as mpl
     except ImportError as error:
         raise DataError(
-            f"glyphs needs matplotlib ({error}). Run: {INSTALL_COMMAND}"
+            f"glyphs needs matplotlib ({error}). Run: {EXAMPLES}"
         ) from error
     folder = Path(mpl.get_data_path()) / "fonts" / "ttf"
     files = {face: folder / f"{face}.ttf" for face in FACES}
@@ -138,7 +139,7 @@ def _all_glyphs() -> dict[int, list[Glyph]]:
         from PIL import ImageFont
     except ImportError as error:
         raise DataError(
-            f"glyphs needs Pillow ({error}). Run: {INSTALL_COMMAND}"
+            f"glyphs needs Pillow ({error}). Run: {EXAMPLES}"
         ) from error
     from matplotlib.ft2font import FT2Font
 

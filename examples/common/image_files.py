@@ -10,7 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from common.dataset_types import INSTALL_COMMAND, DataError
+from common.dataset_types import DataError
+from common.install_commands import EXAMPLES
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
@@ -128,7 +129,7 @@ def _import_pillow(path: str) -> ModuleType:
     except ImportError as error:
         raise DataError(
             f"{path} is an image file, which needs Pillow ({error}). "
-            f"Run: {INSTALL_COMMAND}"
+            f"Run: {EXAMPLES}"
         ) from error
     return Image
 

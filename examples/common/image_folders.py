@@ -18,7 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from common.dataset_types import INSTALL_COMMAND, DataError
+from common.dataset_types import DataError
+from common.install_commands import EXAMPLES
 
 PARTS = ("train", "test")
 SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -205,7 +206,7 @@ def _decode_all(
     except ImportError as error:
         raise DataError(
             f"{path} holds JPEG or PNG files, which need Pillow ({error}). "
-            f"Run: {INSTALL_COMMAND}"
+            f"Run: {EXAMPLES}"
         ) from error
 
     images = np.empty((len(names), side, side, 3), dtype=np.uint8)

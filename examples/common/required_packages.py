@@ -1,20 +1,30 @@
-"""Ends a training program in one line if a package is missing.
+"""Ends a training program in one line if something is not installed.
 
 Programs import this module first, since the others need the packages.
 """
 
+import importlib
 import importlib.util
 import sys
 
-from common.dataset_types import INSTALL_COMMAND
+from common.install_commands import EXAMPLES
 
 # Import names and what they are called elsewhere.
 PACKAGES = {
+    "numpy": "numpy",
+    "keras": "keras",
+    "keras_mhe": "keras-mhe",
     "matplotlib": "matplotlib",
     "PIL": "pillow",
     "scipy": "scipy",
     "sklearn": "scikit-learn",
 }
+
+
+def _leave(message: str) -> None:
+    print(" ".join(message.split()), file=sys.stderr)
+    sys.exit(2)
+
 
 _missing = [
     package
@@ -22,8 +32,11 @@ _missing = [
     if importlib.util.find_spec(module) is None
 ]
 if _missing:
-    print(
-        f"{', '.join(_missing)} not installed. Run: {INSTALL_COMMAND}",
-        file=sys.stderr,
+    _leave(f"{', '.join(_missing)} not installed. Run: {EXAMPLES}")
+try:
+    importlib.import_module("keras_mhe")
+except (ImportError, ValueError) as _error:
+    _leave(
+        f"Keras cannot start its backend ({_error}). Set KERAS_BACKEND to one "
+        "that is installed: tensorflow, jax or torch."
     )
-    sys.exit(2)

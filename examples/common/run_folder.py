@@ -43,8 +43,20 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> Any | None:
-    """Returns the content of a JSON file, `None` if there is no file."""
-    return json.loads(path.read_text()) if path.exists() else None
+    """Returns the content of a JSON file, `None` if there is no file.
+
+    Raises:
+        RunError: If the file is damaged.
+    """
+    if not path.exists():
+        return None
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise RunError(
+            f"{path} is damaged ({error}). Remove it, and what it belongs to "
+            "is made again."
+        ) from error
 
 
 def versions(*more: str) -> dict[str, str]:
@@ -65,7 +77,9 @@ def versions(*more: str) -> dict[str, str]:
     return found
 
 
-def claim(folder: Path, run: dict[str, Any]) -> None:
+def claim(
+    folder: Path, run: dict[str, Any], *, any_backend: bool = False
+) -> None:
     """Writes a run's configuration, or checks that the folder has the same.
 
     One process at a time works in a run's folder.
@@ -73,6 +87,8 @@ def claim(folder: Path, run: dict[str, Any]) -> None:
     Args:
         folder: The run's folder, new or of the same run.
         run: What determines the result of the run; JSON values.
+        any_backend: Whether the run of another backend is accepted, for one
+            that is finished.
 
     Raises:
         RunError: If the folder holds a run with another configuration, or
@@ -85,9 +101,11 @@ def claim(folder: Path, run: dict[str, Any]) -> None:
     if found is None:
         write_json(folder / CONFIGURATION, configuration)
         return
-    backend = configuration["versions"]["keras_backend"]
-    wanted = json.loads(json.dumps(run)) | {"keras_backend": backend}
-    there = found["run"] | {"keras_backend": found["versions"]["keras_backend"]}
+    wanted = _flat(json.loads(json.dumps(run)))
+    there = _flat(found["run"])
+    if not any_backend:
+        for settings, source in ((wanted, configuration), (there, found)):
+            settings["keras_backend"] = source["versions"]["keras_backend"]
     for name in wanted:
         if wanted[name] != there.get(name):
             raise RunError(
@@ -95,3 +113,14 @@ def claim(folder: Path, run: dict[str, Any]) -> None:
                 f"{name}={wanted[name]!r}: choose another --output, or remove "
                 "that folder to start again."
             )
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Returns nested settings under names like `recipe.steps`."""
+    flat = {}
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat

@@ -69,6 +69,8 @@ def classifier_for(data: ImageData, cache: Path | None = None) -> Classifier:
     path, record = cache / f"{name}.keras", cache / f"{name}.json"
     known = read_json(record)
     if known is None or not path.exists() or sha256_of(path) != known["sha256"]:
+        # Before the training: the folder may not be one to write to.
+        cache.mkdir(parents=True, exist_ok=True)
         print(f"training the classifier that scores: {path}", flush=True)
         model = _trained(data)
         write_atomically(path, model.save)
@@ -109,6 +111,7 @@ def _trained(data: ImageData) -> keras.Model:
         data.y_train,
         batch_size=_BATCH_SIZE,
         epochs=epochs,
+        verbose=2,
     )
     return model
 

@@ -84,7 +84,9 @@ def compare(
     recipe = run_of(variants[0], seeds[0]).recipe
     real = real_scores(data, classifier, recipe, folder)
     summaries = summarize(metrics, list(seeds))
-    table = format_table(summaries, real)
+    table = format_table(summaries, real) + legend(
+        run_of(variants[0], 0), seeds
+    )
     write_results(summaries, table, folder)
     scores = {s.variant: np.array(s.classifier_scores) for s in summaries}
     distances = {s.variant: np.array(s.frechet_distances) for s in summaries}
@@ -170,6 +172,19 @@ def summarize(
             )
         )
     return summaries
+
+
+def legend(run: Run, seeds: Sequence[int]) -> str:
+    """Returns what stands under the table."""
+    recipe = run.recipe
+    return (
+        f"\n\n{run.dataset}, {recipe.steps:,} steps of {recipe.batch_size} "
+        f"images, width {recipe.width:g}, seeds {', '.join(map(str, seeds))}. "
+        f"Scores of {recipe.scored:,} images in {recipe.splits} parts, last "
+        "snapshot: mean ± sample standard deviation over the seeds; paired "
+        "differences to the first variant: mean ± half width of a 95 % "
+        "Student t interval."
+    )
 
 
 def format_table(summaries: Sequence[Summary], real: dict[str, float]) -> str:

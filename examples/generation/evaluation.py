@@ -14,7 +14,11 @@ from common.run_folder import versions
 from generation.batches import to_pixels
 from generation.classifier import Classifier
 from generation.networks import NOISE_SIZE
-from generation.scores import Scores, score
+from generation.scores import Outputs, Scores, score
+
+#: Features that wait in memory to be scored in one process, which takes
+#: seconds to start.
+_MOST_BYTES = 2**29
 
 
 def load_generator(path: Path) -> keras.Model:
@@ -55,8 +59,8 @@ def score_images(
     splits: int,
 ) -> Scores:
     """Scores images against the features of real ones."""
-    logits, features = classifier(images)
-    return score(logits, features, real_features, num_splits=splits)
+    (scores,) = score([classifier(images)], real_features, num_splits=splits)
+    return scores
 
 
 def evenly_chosen(total: int, count: int) -> np.ndarray:
@@ -116,13 +120,17 @@ def score_snapshots(
         one with the best classifier score; and those of each.
     """
     real = real_features(classifier, data, count)
-    scores = {}
+    scores: dict[str, Any] = {}
+    waiting: dict[str, Outputs] = {}
     for path in snapshots:
         images = generate(load_generator(path), count, seed)
-        scores[path.stem] = asdict(
-            score_images(images, classifier, real, splits)
-        )
+        waiting[path.stem] = classifier(images)
         keras.utils.clear_session()
+        size = sum(a.nbytes + b.nbytes for a, b in waiting.values())
+        if path == snapshots[-1] or size > _MOST_BYTES:
+            found = score(list(waiting.values()), real, num_splits=splits)
+            scores |= zip(waiting, map(asdict, found), strict=True)
+            waiting.clear()
     best = max(scores, key=lambda name: scores[name]["classifier_score"])
     return {
         "protocol": protocol(classifier, count, len(real), splits, seed),

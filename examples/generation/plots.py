@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from common.checkpoints import read_history
 from common.figures import plot_paired_values, save_figure
@@ -38,8 +39,9 @@ def _curves(folder: Path, metrics: dict[str, Any] | None) -> Figure:
     epochs = 1 + np.arange(len(history))
     figure = Figure(figsize=(12, 7.5), layout="constrained")
     losses, scores, energies, sigmas = figure.subplots(2, 2).flat
+    style = "o" if len(epochs) == 1 else "-"
     for side in ("generator", "discriminator"):
-        losses.plot(epochs, history[f"{side}_loss"], label=side)
+        losses.plot(epochs, history[f"{side}_loss"], style, label=side)
     losses.set(title="loss", xlabel="epoch")
     losses.legend()
 
@@ -57,8 +59,10 @@ def _curves(folder: Path, metrics: dict[str, Any] | None) -> Figure:
     sigmas.set(
         title="largest singular value of the discriminator",
         xlabel="epoch",
-        yscale="log",
+        ylim=(0, None),
     )
+    for axes in (losses, energies, sigmas):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 
@@ -85,6 +89,7 @@ def _layers(
         axes.plot(
             epochs,
             history[name],
+            "o" if len(epochs) == 1 else "-",
             color=color,
             label=name.removeprefix(prefix).removeprefix("sn_"),
         )
@@ -102,7 +107,9 @@ def _spectra(tables: dict[str, np.ndarray]) -> Figure:
         epochs = 1 + np.arange(len(values))
         axes.plot(epochs, values, color="C0", linewidth=0.6, alpha=0.6)
         axes.plot(epochs, values[:, 0], color="C3")
-        axes.set(title=name.removeprefix("sn_"), ylim=(0, None))
+        top = 1.1 * float(values.max())
+        axes.set(title=name.removeprefix("sn_"), ylim=(0, top))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     for axes in list(grid)[len(tables) :]:
         axes.set_axis_off()
     figure.supxlabel("epoch")
@@ -134,7 +141,8 @@ def draw_comparison(
             va="bottom",
         )
         axes.set_xticks(range(len(values)), values)
-        axes.set_title(name.replace("_", " ") + ", last snapshot")
+        title = name.replace("_", " ").replace("frechet", "Frechet")
+        axes.set_title(f"{title}, last snapshot")
     return save_figure(figure, folder / "comparison.png")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,62 +34,63 @@ class Scores:
     kernel_distance_error: float
 
 
+#: Logits `(num, classes)` and features `(num, dim)` of generated images.
+Outputs = tuple[np.ndarray, np.ndarray]
+
+
 def score(
-    logits: np.ndarray,
-    features: np.ndarray,
+    outputs: Sequence[Outputs],
     real_features: np.ndarray,
     *,
     num_splits: int = 10,
-) -> Scores:
-    """Scores generated images by logits and features of a classifier.
+) -> list[Scores]:
+    """Scores sets of generated images by a classifier's logits and features.
 
     Images are shuffled first, always alike: parts and blocks of images that
     are sorted by class would be scored as if they held one class.
 
     Args:
-        logits: Of generated images, shape `(num, classes)`.
-        features: Of generated images, shape `(num, dim)`.
+        outputs: For each set what the classifier says of its images.
         real_features: Of real images, shape `(num_real, dim)`.
         num_splits: Number of parts, 10 in the literature; at most the number
             of generated images.
 
     Returns:
-        The scores.
+        The scores of each set.
 
     Raises:
         DataError: If an array is unusable, or TensorFlow-GAN is not
             installed or does not fit to TensorFlow.
     """
-    arrays = {
-        "logits": logits,
-        "features": features,
-        "real_features": real_features,
-    }
-    for name, array in arrays.items():
-        if array.ndim != 2 or len(array) < 4 or not np.isfinite(array).all():
+    arrays = {"real_features": _shuffled(real_features, 1)}
+    for index, (logits, features) in enumerate(outputs):
+        if len(logits) != len(features):
             raise DataError(
-                f"`{name}` must be finite numbers of four images or more, "
-                f"shape (num, dim). Received: shape={array.shape}."
+                "`logits` and `features` must be of the same images. Received: "
+                f"{len(logits)} and {len(features)} rows."
             )
-    if not 1 <= num_splits <= len(logits):
-        raise DataError(
-            f"{len(logits)} images cannot be scored in {num_splits} parts. "
-            "Give a larger --scored."
-        )
-    if len(logits) != len(features):
-        raise DataError(
-            "`logits` and `features` must be of the same images. Received: "
-            f"{len(logits)} and {len(features)} rows."
-        )
-    order = np.random.default_rng(0).permutation(len(logits))
-    arrays["logits"], arrays["features"] = logits[order], features[order]
-    arrays["real_features"] = np.random.default_rng(1).permutation(
-        real_features
-    )
+        arrays[f"logits_{index}"] = _shuffled(logits, 0)
+        arrays[f"features_{index}"] = _shuffled(features, 0)
+        if not 1 <= num_splits <= len(logits):
+            raise DataError(
+                f"{len(logits)} images cannot be scored in {num_splits} parts. "
+                "Give a larger --scored."
+            )
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "arrays.npz", Path(folder) / "scores"
-        np.savez(source, **{k: v.astype("float32") for k, v in arrays.items()})
+        np.savez(source, **arrays)
         run_with_tensorflow(
             "tfgan_scores.py", str(source), str(num_splits), str(target)
         )
-        return Scores(**json.loads(target.read_text()))
+        return [Scores(**found) for found in json.loads(target.read_text())]
+
+
+def _shuffled(array: np.ndarray, seed: int) -> np.ndarray:
+    """Returns rows in a random order that depends on their number only."""
+    if array.ndim != 2 or len(array) < 4 or not np.isfinite(array).all():
+        raise DataError(
+            "Scores need finite numbers of four images or more, shape (num, "
+            f"dim). Received: shape={array.shape}."
+        )
+    order = np.random.default_rng(seed).permutation(len(array))
+    return array[order].astype("float32")

@@ -7,21 +7,27 @@ import sys
 from pathlib import Path
 
 from common.dataset_types import DataError
+from common.install_commands import GAN
 
-#: The last is of setuptools < 81; tensorflow-hub reads its version with it.
-PACKAGES = ("tensorflow", "tensorflow_gan", "pkg_resources")
-INSTALL_COMMAND = 'pip install "keras-mhe[gan]"'
+#: Import names and packages. tensorflow-hub reads its version by the last.
+PACKAGES = {
+    "tensorflow": "tensorflow",
+    "tensorflow_gan": "tensorflow-gan",
+    "pkg_resources": "setuptools<81",
+}
 
 
 def require_packages() -> None:
     """Raises `DataError` if TensorFlow or TensorFlow-GAN is not installed."""
     missing = [
-        name for name in PACKAGES if importlib.util.find_spec(name) is None
+        package
+        for module, package in PACKAGES.items()
+        if importlib.util.find_spec(module) is None
     ]
     if missing:
         raise DataError(
-            f"scores need the package {' and '.join(missing)}, on every "
-            f"backend. Run: {INSTALL_COMMAND}, or train with --no-scores."
+            f"scores need {' and '.join(missing)}, on every backend. "
+            f"Run: {GAN}. A single run trains without, by --no-scores."
         )
 
 
@@ -49,6 +55,6 @@ def run_with_tensorflow(program: str, *arguments: str) -> None:
         if "ImportError" in last or "ModuleNotFoundError" in last:
             raise DataError(
                 "scores need TensorFlow, TensorFlow-GAN and setuptools < 81 "
-                f"({last}). Run: {INSTALL_COMMAND}"
+                f"({last}). Run: {GAN}"
             )
         raise DataError(f"{program} failed: {last}")

@@ -3,8 +3,9 @@
     python tfgan_scores.py ARRAYS.npz NUM_SPLITS SCORES.json
 
 A program of its own, started by `generation.scores`, so that TensorFlow need
-not live in a process that trains on another backend. The arrays are `logits`
-and `features` of generated images and `real_features`.
+not live in a process that trains on another backend. The arrays are
+`real_features` and, for each set of generated images, `logits_K` and
+`features_K`, K from 0; the scores are a list in this order.
 
 TensorFlow-GAN 2.1.0, the last version, was written for a TensorFlow that had
 estimators. It asks for them on import only: stand-ins are enough.
@@ -97,12 +98,15 @@ def block_size(num_real: int, num_generated: int) -> int:
 def main(arrays_path: str, num_splits: str, scores_path: str) -> None:
     """Writes the scores of the arrays in a file."""
     with np.load(arrays_path, allow_pickle=False) as arrays:
-        scores = score(
-            arrays["logits"],
-            arrays["features"],
-            arrays["real_features"],
-            int(num_splits),
-        )
+        scores = [
+            score(
+                arrays[f"logits_{index}"],
+                arrays[f"features_{index}"],
+                arrays["real_features"],
+                int(num_splits),
+            )
+            for index in range(len(arrays.files) // 2)
+        ]
     Path(scores_path).write_text(json.dumps(scores))
 
 

@@ -102,8 +102,9 @@ def train(run: Run, data: ImageData, folder: Path) -> None:
             f"--batch_size={recipe.batch_size}, but there are "
             f"{len(data.x_train)} images"
         )
-    claim(folder, run.determines_weights)
-    if (folder / DISCRIMINATOR).exists():
+    is_finished = (folder / DISCRIMINATOR).exists()
+    claim(folder, run.determines_weights, any_backend=is_finished)
+    if is_finished:
         return
     batches = GANBatches(
         data.x_train,

@@ -288,7 +288,7 @@ def test_missing_packages(monkeypatch, capsys):
     message = capsys.readouterr().err
     assert "mtcnn, " in message
     assert "scikit-image" in message
-    assert 'pip install "keras-mhe[faces]"' in message
+    assert 'pip install ".[faces]"' in message
     assert len(message.splitlines()) == 1
 
 

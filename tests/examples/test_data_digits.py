@@ -62,5 +62,5 @@ def test_missing_scikit_learn(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(DataError) as error:
         load_digits()
-    assert 'pip install "keras-mhe[examples]"' in str(error.value)
+    assert 'pip install ".[examples]"' in str(error.value)
     assert len(str(error.value).splitlines()) == 1

@@ -282,7 +282,7 @@ def test_no_files():
 def test_missing_pillow(tmp_path, monkeypatch):
     (path,) = write_images(tmp_path, 1)
     monkeypatch.setitem(sys.modules, "PIL", None)
-    refused(path, 'pip install "keras-mhe[examples]"')
+    refused(path, 'pip install ".[examples]"')
 
 
 def test_images_of_a_folder(tmp_path):

@@ -322,4 +322,4 @@ def test_folder_without_images(tmp_path):
 def test_missing_pillow(tmp_path, monkeypatch):
     path = write_zip(tmp_path, make_files())
     monkeypatch.setitem(sys.modules, "PIL", None)
-    assert 'pip install "keras-mhe[examples]"' in message_of(path)
+    assert 'pip install ".[examples]"' in message_of(path)

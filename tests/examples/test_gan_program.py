@@ -285,7 +285,7 @@ def test_missing_tensorflow_gan_is_noticed_before_the_training(
     folder = tmp_path / "run"
     assert main([*SMALL, f"--output={folder}"]) == 2
     message = read_error(capsys)
-    assert 'pip install "keras-mhe[gan]"' in message
+    assert 'pip install ".[gan]"' in message
     assert "--no-scores" in message
     assert not folder.exists()
 

@@ -37,7 +37,9 @@ def test_scores(is_sorted):
         order = np.argsort(logits[:, 0])
         logits, features = logits[order], features[order]
         real = real[np.argsort(real[:, 0])]
-    result = scores.score(logits, features, real, num_splits=4)
+    # The second of two sets.
+    outputs = [(LOGITS[:100], FEATURES[:100]), (logits, features)]
+    _, result = scores.score(outputs, real, num_splits=4)
     order = np.random.default_rng(0).permutation(400)
     logits, features = logits[order], features[order]
     real = np.random.default_rng(1).permutation(real)
@@ -72,7 +74,7 @@ def test_scores(is_sorted):
 def test_sorted_images_are_scored_like_shuffled_ones(monkeypatch):
     scores_by_numpy(monkeypatch)
     certain = 9.0 * np.eye(10, dtype="float32")[np.arange(400) // 40]
-    result = scores.score(certain, FEATURES, REAL, num_splits=10)
+    (result,) = scores.score([(certain, FEATURES)], REAL, num_splits=10)
     assert result.classifier_score > 5.0
 
 
@@ -100,10 +102,11 @@ def test_blocks_of_the_kernel_distance(num_real, num_generated, expected):
 def test_best_and_worst_scores():
     certain = 100.0 * np.eye(10, dtype="float32")[np.arange(400) % 10]
     real = REAL[:400]
-    result = scores.score(certain, real, real, num_splits=1)
+    (result,) = scores.score([(certain, real)], real, num_splits=1)
     np.testing.assert_allclose(result.classifier_score, 10.0, rtol=1e-5)
     np.testing.assert_allclose(result.frechet_distance, 0.0, atol=1e-3)
-    same = scores.score(np.zeros((400, 10)), FEATURES, REAL, num_splits=1)
+    zeros = np.zeros((400, 10))
+    (same,) = scores.score([(zeros, FEATURES)], REAL, num_splits=1)
     np.testing.assert_allclose(same.classifier_score, 1.0, rtol=1e-6)
 
 
@@ -127,27 +130,26 @@ def test_missing_packages_are_named(monkeypatch, tmp_path):
     # A TensorFlow that cannot be imported comes first.
     (tmp_path / "tensorflow.py").write_text("raise ImportError('no module')\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with pytest.raises(
-        DataError, match=r"no module.*keras-mhe\[gan\]"
-    ) as error:
-        scores.score(LOGITS, FEATURES, REAL)
+    with pytest.raises(DataError, match=r"no module.*\.\[gan\]") as error:
+        scores.score([(LOGITS, FEATURES)], REAL)
     assert len(str(error.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize(
-    "features", [np.zeros(5), np.zeros((1, 5)), np.full((3, 5), np.nan)]
+    "features",
+    [np.zeros(400), np.zeros((400, 5, 1)), np.full((400, 5), np.nan)],
 )
 def test_unusable_arrays(features):
-    with pytest.raises(DataError, match="`features` must be finite numbers"):
-        scores.score(LOGITS, features, REAL)
+    with pytest.raises(DataError, match="need finite numbers"):
+        scores.score([(LOGITS, features)], REAL)
 
 
 def test_logits_and_features_of_different_images():
     with pytest.raises(DataError, match="400 and 399 rows"):
-        scores.score(LOGITS, FEATURES[1:], REAL)
+        scores.score([(LOGITS, FEATURES[1:])], REAL)
 
 
 @pytest.mark.parametrize("num_splits", [0, 401])
 def test_parts_without_images(num_splits):
     with pytest.raises(DataError, match=f"400 images .* in {num_splits} parts"):
-        scores.score(LOGITS, FEATURES, REAL, num_splits=num_splits)
+        scores.score([(LOGITS, FEATURES)], REAL, num_splits=num_splits)

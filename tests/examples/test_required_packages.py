@@ -20,7 +20,7 @@ def test_missing_packages_end_the_program_in_one_line(monkeypatch, capsys):
     assert error.value.code == 2
     assert capsys.readouterr().err == (
         "pillow, scikit-learn not installed. "
-        'Run: pip install "keras-mhe[examples]"\n'
+        'Run: pip install ".[examples]" in the folder of this repository\n'
     )
 
 

@@ -29,21 +29,28 @@ def scores_by_numpy(patch: pytest.MonkeyPatch) -> None:
 
     def run(program: str, source: str, splits: str, target: str) -> None:
         assert program == "tfgan_scores.py"
+        found = []
         with np.load(source) as arrays:
-            parts = np.array_split(arrays["logits"], int(splits))
-            each = [numpy_classifier_score(part) for part in parts]
-            both = arrays["real_features"], arrays["features"]
-        found = {
-            "classifier_score": float(np.mean(each)),
-            "classifier_score_spread": float(np.std(each)),
-            "frechet_distance": float(numpy_frechet_distance(*both)),
-            "kernel_distance": float(numpy_kernel_distance(*both)),
-            "kernel_distance_error": 0.0,
-        }
+            for index in range(len(arrays.files) // 2):
+                logits = arrays[f"logits_{index}"]
+                parts = np.array_split(logits, int(splits))
+                each = [numpy_classifier_score(part) for part in parts]
+                both = arrays["real_features"], arrays[f"features_{index}"]
+                found.append(
+                    {
+                        "classifier_score": float(np.mean(each)),
+                        "classifier_score_spread": float(np.std(each)),
+                        "frechet_distance": float(
+                            numpy_frechet_distance(*both)
+                        ),
+                        "kernel_distance": float(numpy_kernel_distance(*both)),
+                        "kernel_distance_error": 0.0,
+                    }
+                )
         Path(target).write_text(json.dumps(found))
 
     patch.setattr(scores, "run_with_tensorflow", run)
-    patch.setattr(tensorflow_process, "PACKAGES", ())
+    patch.setattr(tensorflow_process, "PACKAGES", {})
 
 
 def numpy_classifier_score(logits: np.ndarray) -> float:
