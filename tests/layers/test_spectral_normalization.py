@@ -648,6 +648,7 @@ def test_masks_reach_the_wrapped_layer():
     assert not np.allclose(masked[1:], as_array(layer(inputs[1:])))
 
 
+@pytest.mark.filterwarnings("ignore:Explicitly requested dtype")
 def test_float64():
     layer = SpectralNormalization(layers.Dense(3, dtype="float64"))
     inputs = RNG.normal(size=(2, 4))
