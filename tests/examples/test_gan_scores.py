@@ -1,6 +1,5 @@
 """TensorFlow-GAN's scores against NumPy, and without TensorFlow-GAN."""
 
-import importlib.util
 import subprocess
 import sys
 
@@ -10,18 +9,13 @@ import pytest
 from common.dataset_types import DataError
 from generation import scores, tfgan_scores
 from support.gan_program import (
+    needs_tfgan,
     numpy_classifier_score,
     numpy_frechet_distance,
     numpy_kernel_distance,
     scores_by_numpy,
 )
 
-HAS_TFGAN = all(
-    importlib.util.find_spec(name) for name in ("tensorflow", "tensorflow_gan")
-)
-needs_tfgan = pytest.mark.skipif(
-    not HAS_TFGAN, reason="needs the extra `gan`, installed for TensorFlow"
-)
 RNG = np.random.default_rng(0)
 LOGITS = (3.0 * RNG.normal(size=(400, 10))).astype("float32")
 FEATURES = (1.3 * RNG.normal(size=(400, 6)) + 0.2).astype("float32")

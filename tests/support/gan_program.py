@@ -1,5 +1,6 @@
 """The GAN program with the smallest settings, and scores without TensorFlow."""
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -8,6 +9,14 @@ import pytest
 
 from generation import classifier, scores, tensorflow_process
 
+#: Scoring runs in a process of its own, on every backend alike.
+needs_tfgan = pytest.mark.skipif(
+    not all(
+        importlib.util.find_spec(name)
+        for name in ("tensorflow", "tensorflow_gan")
+    ),
+    reason="needs the extra `gan`, installed for TensorFlow",
+)
 SMALL = [
     "--width=0.05",
     "--batch_size=16",
