@@ -192,7 +192,9 @@ def test_animation_keeps_colors(tmp_path):
         expected = np.asarray(opened.convert("RGB")).astype(int)
     with Image.open(animation) as opened:
         shown = np.asarray(opened.convert("RGB")).astype(int)
-    assert np.abs(shown - expected).mean() < 5.0
+    # The image itself, not the black that fills the row.
+    error = np.abs(shown - expected)[1:33, 1:33]
+    assert error.mean() < 5.0
 
 
 def test_files_are_ordered_by_step():
