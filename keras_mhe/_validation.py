@@ -29,6 +29,25 @@ def non_negative_real(name: str, value: Any) -> float:
     return float(value)
 
 
+def real(name: str, value: Any) -> float:
+    """Returns `value` as a float, or raises if it is not a real or NaN."""
+    if not _is_real(value) or math.isnan(value):
+        raise ValueError(
+            f"`{name}` must be a real number. Received: {name}={value!r}."
+        )
+    return float(value)
+
+
+def finite_real(name: str, value: Any) -> float:
+    """Returns `value` as a float, or raises if it is not finite."""
+    if not _is_real(value) or not math.isfinite(value):
+        raise ValueError(
+            f"`{name}` must be a finite real number. "
+            f"Received: {name}={value!r}."
+        )
+    return float(value)
+
+
 def real_in_range(name: str, value: Any, low: float, high: float) -> float:
     """Returns `value` as a float, or raises if it is not in [low, high]."""
     if not _is_real(value) or not low <= value <= high:
@@ -65,6 +84,19 @@ def positive_real(name: str, value: Any) -> float:
         raise ValueError(
             f"`{name}` must be a finite real number > 0. "
             f"Received: {name}={value!r}."
+        )
+    return float(value)
+
+
+def precision(value: Any) -> float:
+    """Returns the precision of a Gaussian, or raises if not in (0, 20].
+
+    float32 holds `exp(-4 * 20)`, the potential of opposite vectors.
+    """
+    if not _is_real(value) or not 0 < value <= 20:
+        raise ValueError(
+            "`precision` must be a real number in (0, 20]. "
+            f"Received: precision={value!r}."
         )
     return float(value)
 
@@ -218,6 +250,25 @@ def groups_divide(groups: int, num_neurons: Any) -> None:
         raise ValueError(
             "`groups` must divide the number of neurons. "
             f"Received: groups={groups}, number of neurons={num_neurons}."
+        )
+
+
+def random_level_is_finite(energy: float, power: float, dim: int) -> None:
+    """Raises if random directions have no finite energy, so no gap exists."""
+    if math.isinf(energy):
+        raise ValueError(
+            "`gap` needs a finite energy of random directions, so `power` "
+            f"below {dim - 1}, the dimension of the neurons minus 1; give "
+            f"`limit` instead. Received: power={power}, dimension {dim}."
+        )
+
+
+def one_level(limit: Any, gap: Any) -> None:
+    """Raises unless exactly one of `limit` and `gap` is given."""
+    if (limit is None) == (gap is None):
+        raise ValueError(
+            "Exactly one of `limit` and `gap` must be given. "
+            f"Received: limit={limit!r}, gap={gap!r}."
         )
 
 

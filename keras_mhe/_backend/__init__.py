@@ -94,6 +94,18 @@ add_to_columns: Callable[[Tensor, Tensor, Tensor], Tensor] = (
 #: with `count`, `map`, `index` and `sum`, see `_jax.DeviceShards`.
 device_shards: Callable[[Tensor], Any] = _module.device_shards
 
+#: Calls a function of numbers and NumPy, whose result depends on nothing else.
+constant: Callable[..., Any] = _module.constant
+
+#: Repeats a step a number of times, as a loop where programs have loops: takes
+#: the number, a function of the state's tensors that returns new ones, and the
+#: state.
+repeat: Callable[..., Any] = _module.repeat
+
+#: Calls a function of a tensor and of hashable constants that has long loops;
+#: on JAX as one compiled program, also outside of others.
+as_one_program: Callable[..., Any] = _module.as_one_program
+
 #: Calls a function that has long loops.
 without_unrolling: Callable[..., Tensor] = _module.without_unrolling
 

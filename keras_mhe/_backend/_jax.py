@@ -1,5 +1,6 @@
 """JAX's side of `keras_mhe._backend`."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
@@ -103,6 +104,32 @@ def add_to_columns(matrix: Any, indices: Any, columns: Any) -> Any:
 def runs_on_cpu(tensor: Any) -> bool:
     """Returns whether computations with the tensor run on a CPU."""
     return bool(jax.default_backend() == "cpu")
+
+
+def constant(function: Callable[..., Any], *args: Any) -> Any:
+    """Calls a function of constants, which a program holds as its result."""
+    return function(*args)
+
+
+def repeat(times: int, step: Callable[..., Any], state: Any) -> Any:
+    """Repeats a step; outside of a traced function without compiling it."""
+    if any(isinstance(part, jax.core.Tracer) for part in state):
+        return jax.lax.fori_loop(0, times, lambda _, state: step(*state), state)
+    for _ in range(times):
+        state = step(*state)
+    return state
+
+
+def as_one_program(
+    function: Callable[..., Any], tensor: Any, *constants: Any
+) -> Any:
+    """Calls a function of a tensor, compiled once for all that is the same."""
+    return _jitted(function, len(constants))(tensor, *constants)
+
+
+@functools.lru_cache
+def _jitted(function: Callable[..., Any], num_constants: int) -> Any:
+    return jax.jit(function, static_argnums=range(1, 1 + num_constants))
 
 
 def without_unrolling(function: Callable[..., Any], *args: Any) -> Any:

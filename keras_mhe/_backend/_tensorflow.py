@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -117,6 +118,23 @@ def device_shards(columns: Any) -> None:
 def runs_on_cpu(tensor: Any) -> bool:
     """Returns whether computations with the tensor run on a CPU."""
     return not tf.config.list_logical_devices("GPU")
+
+
+def constant(function: Callable[..., Any], *args: Any) -> Any:
+    """Calls a function of constants, which a program holds as its result."""
+    return function(*args)
+
+
+def repeat(times: int, step: Callable[..., Any], state: Any) -> Any:
+    """Repeats a step; a graph holds it as a loop."""
+    return keras.ops.fori_loop(0, times, lambda _, state: step(*state), state)
+
+
+def as_one_program(
+    function: Callable[..., Any], tensor: Any, *constants: Any
+) -> Any:
+    """Calls a function with long loops, which a graph holds as loops."""
+    return function(tensor, *constants)
 
 
 def without_unrolling(function: Callable[..., Any], *args: Any) -> Any:

@@ -136,6 +136,27 @@ def runs_on_cpu(tensor: Any) -> bool:
     return bool(tensor.device.type == "cpu")
 
 
+def constant(function: Callable[..., Any], *args: Any) -> Any:
+    """Calls a function whose result `torch.compile` takes as a constant."""
+    if torch.compiler.is_compiling():
+        return _call_once(function, *args)
+    return function(*args)
+
+
+def repeat(times: int, step: Callable[..., Any], state: Any) -> Any:
+    """Repeats a step."""
+    for _ in range(times):
+        state = step(*state)
+    return state
+
+
+def as_one_program(
+    function: Callable[..., Any], tensor: Any, *constants: Any
+) -> Any:
+    """Calls a function with long loops, outside of `torch.compile`."""
+    return without_unrolling(function, tensor, *constants)
+
+
 def without_unrolling(function: Callable[..., Any], *args: Any) -> Any:
     """Calls a function with long loops, outside of `torch.compile`.
 
@@ -147,8 +168,9 @@ def without_unrolling(function: Callable[..., Any], *args: Any) -> Any:
     return function(*args)
 
 
-def _call_eagerly(function: Callable[..., Any], *args: Any) -> Any:
+def _call(function: Callable[..., Any], *args: Any) -> Any:
     return function(*args)
 
 
-_call_eagerly = torch.compiler.disable(_call_eagerly)
+_call_eagerly = torch.compiler.disable(_call)
+_call_once = torch.compiler.assume_constant_result(_call)

@@ -144,6 +144,14 @@ def tangent(vectors: Tensor, gradient: Tensor) -> Tensor:
     return gradient - along * vectors
 
 
+def float_tensor(weights: Tensor) -> Tensor:
+    """Returns a float tensor of a variable, tensor or array; integers too."""
+    weights = ops.convert_to_tensor(_backend.value_of(weights))
+    if "float" in str(weights.dtype):
+        return weights
+    return ops.cast(weights, "float32")
+
+
 def unit_columns(columns: Tensor) -> Tensor:
     """Returns columns of length 1, differentiable by the columns.
 

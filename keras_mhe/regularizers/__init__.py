@@ -1,8 +1,26 @@
-"""Keras regularizers that lower the hyperspherical energy of a kernel."""
+"""Keras regularizers: MHE, its relatives, and sums of regularizers."""
 
+from keras_mhe.regularizers._compressive import CompressiveMHE
+from keras_mhe.regularizers._distances import (
+    GramDeterminant,
+    Separation,
+    Uniformity,
+)
+from keras_mhe.regularizers._holes import Covering, Polarization
 from keras_mhe.regularizers._mhe import MHE
 from keras_mhe.regularizers._published import PublishedMHE
 from keras_mhe.regularizers._published_gan import PublishedGANMHE
 from keras_mhe.regularizers._sum import RegularizerSum
 
-__all__ = ["MHE", "PublishedGANMHE", "PublishedMHE", "RegularizerSum"]
+__all__ = [
+    "MHE",
+    "CompressiveMHE",
+    "Covering",
+    "GramDeterminant",
+    "Polarization",
+    "PublishedGANMHE",
+    "PublishedMHE",
+    "RegularizerSum",
+    "Separation",
+    "Uniformity",
+]

@@ -9,54 +9,9 @@ from keras import layers, ops
 
 from keras_mhe.constraints import SpectralNorm
 from keras_mhe.functional import singular_values
+from support.constrained_layers import CASES, TRAINED, trained_kernel
 
 RNG = np.random.default_rng(0)
-
-#: A layer with the constraint, its input's shape, attribute and axis.
-CASES = {
-    "Dense": (
-        lambda c: layers.Dense(5, kernel_constraint=c),
-        (4,),
-        "kernel",
-        -1,
-    ),
-    "Conv2D": (
-        lambda c: layers.Conv2D(5, 3, kernel_constraint=c),
-        (5, 5, 2),
-        "kernel",
-        -1,
-    ),
-    "Conv2DTranspose": (
-        lambda c: layers.Conv2DTranspose(4, 3, kernel_constraint=c),
-        (3, 3, 2),
-        "kernel",
-        -2,
-    ),
-    "DepthwiseConv2D": (
-        lambda c: layers.DepthwiseConv2D(
-            2, depth_multiplier=3, depthwise_constraint=c
-        ),
-        (4, 4, 2),
-        "kernel",
-        (-2, -1),
-    ),
-    "Embedding": (
-        lambda c: layers.Embedding(7, 3, embeddings_constraint=c),
-        (4,),
-        "embeddings",
-        0,
-    ),
-    "one neuron": (
-        lambda c: layers.Dense(1, kernel_constraint=c),
-        (4,),
-        "kernel",
-        -1,
-    ),
-}
-WAYS = {
-    "default": {},
-    "eager": {"run_eagerly": True, "jit_compile": False},
-}
 
 
 def as_array(tensor):
@@ -67,39 +22,12 @@ def largest(kernel, axis=-1):
     return as_array(singular_values(kernel, neuron_axis=axis))[0]
 
 
-@pytest.mark.parametrize(
-    ("case", "way", "policy"),
-    [
-        *((case, way, "float32") for case in CASES for way in WAYS),
-        ("Conv2D", "default", "mixed_float16"),
-        ("Dense", "default", "mixed_bfloat16"),
-    ],
-)
+@pytest.mark.parametrize(("case", "way", "policy"), TRAINED)
 @pytest.mark.parametrize("mode", ["scale", "clip"])
 def test_bound_holds_after_training(case, mode, way, policy):
-    make, shape, attribute, axis = CASES[case]
+    axis = CASES[case][-1]["neuron_axis"]
     constraint = SpectralNorm(0.5, mode=mode, neuron_axis=axis)
-    keras.config.set_dtype_policy(policy)
-    try:
-        layer = make(constraint)
-        model = keras.Sequential(
-            [
-                keras.Input(shape),
-                layer,
-                layers.Activation("tanh"),
-                layers.Flatten(),
-                layers.Dense(1),
-            ]
-        )
-    finally:
-        keras.config.set_dtype_policy("float32")
-    model.compile(keras.optimizers.SGD(0.05), "mse", **WAYS[way])
-    inputs = RNG.normal(size=(50, *shape)).astype("float32")
-    if case == "Embedding":
-        inputs = RNG.integers(0, 7, (50, *shape))
-    before = as_array(getattr(layer, attribute)).copy()
-    model.fit(inputs, np.ones(50), batch_size=1, epochs=1, verbose=0)
-    kernel = getattr(layer, attribute)
+    before, kernel = trained_kernel(case, constraint, way, policy)
     assert not np.allclose(as_array(kernel), before)
     assert largest(kernel, axis) <= 0.5 * (1.0 + 5e-6)
     assert kernel.dtype == "float32"

@@ -74,7 +74,8 @@ def minimum_energy(
         half_space: Bool. Defaults to `False`.
 
     Returns:
-        Float, the energy that no directions can beat.
+        Float, the energy that no directions can beat; with angles in full
+        space that of the simplex, which some can.
 
     Raises:
         ValueError: If an argument is outside its range.

@@ -1,0 +1,90 @@
+"""New projections for `CompressiveMHE` while a model trains."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from keras_mhe import _validation
+from keras_mhe._typing import KerasObject
+from keras_mhe.regularizers import CompressiveMHE, RegularizerSum
+
+
+class RefreshProjections(keras.callbacks.Callback):  # type: ignore[misc]
+    """Draws the projections of `CompressiveMHE` anew between epochs.
+
+    The published program draws them in each step. A regularizer has no state
+    and no step, so here all regularizers of the model's weights get the
+    `draw` of the epoch at its beginning, `epoch // every` with epochs from 0.
+    It depends on the number of the epoch only, so a training that is resumed
+    with `initial_epoch`, of a saved model too, sees the projections that it
+    would have seen. Other projections need another `seed`.
+
+    TensorFlow and JAX keep the projections in their compiled training step,
+    which is compiled anew for each draw; that may take longer than a short
+    epoch.
+
+    Args:
+        every: Int >= 1, epochs that share their projections. Defaults to `1`.
+
+    Raises:
+        ValueError: On construction, if `every` is outside its range; when
+            training begins, if no weight has a `CompressiveMHE`.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> import keras_mhe
+        >>> regularizer = keras_mhe.regularizers.CompressiveMHE(1.0, dim=2)
+        >>> model = keras.Sequential([
+        ...     keras.Input((8,)),
+        ...     keras.layers.Dense(4, kernel_regularizer=regularizer),
+        ... ])
+        >>> model.compile("sgd", "mse")
+        >>> history = model.fit(
+        ...     np.ones((8, 8)), np.ones((8, 4)), epochs=3, verbose=0,
+        ...     callbacks=[keras_mhe.callbacks.RefreshProjections()],
+        ... )
+        >>> regularizer.draw
+        2
+    """
+
+    def __init__(self, every: int = 1) -> None:
+        super().__init__()
+        self.every = _validation.positive_integer("every", every)
+        self._found: list[CompressiveMHE] = []
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Finds the regularizers."""
+        found = {
+            id(term): term
+            for variable in self.model.trainable_variables
+            for term in _terms(variable.regularizer)
+            if isinstance(term, CompressiveMHE)
+        }
+        if not found:
+            raise ValueError(
+                "RefreshProjections needs a weight with a CompressiveMHE. "
+                f"Received: model {self.model.name!r}, which has none."
+            )
+        self._found = list(found.values())
+
+    def on_epoch_begin(
+        self, epoch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        """Draws anew, if an epoch begins that shares no older projections."""
+        draw = epoch // self.every
+        has_changed = any(term.draw != draw for term in self._found)
+        for term in self._found:
+            term.draw = draw
+        if has_changed:
+            self.model.make_train_function(force=True)
+            # Made again where it is needed, with the new projections.
+            self.model.test_function = None
+
+
+def _terms(regularizer: KerasObject) -> Iterator[KerasObject]:
+    """Yields a regularizer, or the terms of a sum."""
+    if isinstance(regularizer, RegularizerSum):
+        yield from regularizer.regularizers
+    elif regularizer is not None:
+        yield regularizer

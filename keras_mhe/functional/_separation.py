@@ -1,0 +1,74 @@
+"""Hyperspherical separation: distances to the nearest neuron."""
+
+from keras import ops
+
+from keras_mhe import _backend, _validation
+from keras_mhe._typing import Tensor
+from keras_mhe.functional._groups import cosine_tables, grouped_units, mean
+
+#: Below every cosine.
+_NO_NEIGHBOR = -2.0
+
+
+def separation(
+    weights: Tensor,
+    *,
+    per_neuron: bool = True,
+    half_space: bool = False,
+    neuron_axis: int | tuple[int, ...] = -1,
+    groups: int = 1,
+) -> Tensor:
+    """Squared distance of the nearest directions; high means well spread.
+
+    Args:
+        weights: As in `hyperspherical_energy`.
+        per_neuron: Bool. Whether to take the mean over the neurons of the
+            squared distance to the nearest other one, so that each neuron
+            has a gradient. If not, the smallest squared distance of any two
+            in a group, mean over the groups, as published: then two neurons
+            have a gradient. Defaults to `True`.
+        half_space: Bool. Whether the opposites of other neurons are neighbors
+            too. Defaults to `False`.
+        neuron_axis: As in `hyperspherical_energy`. Defaults to `-1`.
+        groups: As in `hyperspherical_energy`. Defaults to `1`.
+
+    Returns:
+        Scalar float32 tensor (float64 for float64 weights), from 0 to 4, in
+        half space to 2; at most `2N / (N - 1)` for `N > 1` neurons in a
+        group. 0 if no neurons meet.
+
+    Raises:
+        ValueError: If an argument is outside its range, or the kernel does
+            not have the axes or groups.
+
+    Numerics:
+        Neurons without a direction count as orthogonal to all others and get
+        no gradient. Equal neurons have none either. Where several neighbors
+        are nearest, they share the gradient.
+
+        Cost: a table of `N x N` cosines for each group in memory, and three
+        products of `N x dim` by `dim x N` matrices in time.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_mhe.functional import separation
+        >>> float(separation(np.eye(3, dtype="float32")))
+        2.0
+
+    References:
+        Liu et al., "Learning with Hyperspherical Uniformity", AISTATS 2021,
+        arXiv:2103.01649, section 4.1 (MHS). Differs: the mean over neurons;
+        directions, so that short neurons count as long ones.
+    """
+    per_neuron = _validation.boolean("per_neuron", per_neuron)
+    half_space = _validation.boolean("half_space", half_space)
+    units = grouped_units(weights, neuron_axis, groups)
+    cosines = cosine_tables(units)
+    if half_space:
+        cosines = ops.abs(cosines)
+    is_own = _backend.set_diagonal(ops.zeros_like(cosines), 1.0) > 0.0
+    nearest = ops.max(ops.where(is_own, _NO_NEIGHBOR, cosines), axis=-1)
+    if not per_neuron:
+        nearest = ops.max(nearest, axis=-1)
+    has_neighbor = nearest > 0.5 * (_NO_NEIGHBOR - 1.0)
+    return mean(ops.where(has_neighbor, 2.0 - 2.0 * nearest, 0.0))

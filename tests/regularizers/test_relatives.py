@@ -1,0 +1,300 @@
+"""Relatives of `MHE` as regularizers: in layers, training, saved, summed."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+from keras_mhe import functional
+from keras_mhe.regularizers import (
+    CompressiveMHE,
+    Covering,
+    GramDeterminant,
+    Polarization,
+    RegularizerSum,
+    Separation,
+    Uniformity,
+)
+from support.tensors import as_float
+
+RNG = np.random.default_rng(0)
+#: Class, its own arguments, the function, and the sign of its term.
+RELATIVES = {
+    "CompressiveMHE": (
+        CompressiveMHE,
+        {"dim": 3, "num_projections": 3, "power": 1, "seed": 3, "draw": 1},
+        functional.compressive_energy,
+        1,
+    ),
+    "adversarial": (
+        CompressiveMHE,
+        {
+            "projection": "adversarial",
+            "dim": 3,
+            "num_projections": 4,
+            "steps": 2,
+            "rate": 0.05,
+        },
+        functional.compressive_energy,
+        1,
+    ),
+    "angle_preserving": (
+        CompressiveMHE,
+        {
+            "projection": "angle_preserving",
+            "dim": 3,
+            "num_projections": 4,
+            "distance": "angular",
+        },
+        functional.compressive_energy,
+        1,
+    ),
+    "Separation": (Separation, {}, functional.separation, -1),
+    "one pair": (
+        Separation,
+        {"per_neuron": False},
+        functional.separation,
+        -1,
+    ),
+    "GramDeterminant": (
+        GramDeterminant,
+        {"precision": 2.0, "epsilon": 1e-4},
+        functional.gram_log_determinant,
+        -1,
+    ),
+    "Uniformity": (
+        Uniformity,
+        {"precision": 3.0, "block_size": 3},
+        functional.uniformity,
+        1,
+    ),
+    "Polarization": (
+        Polarization,
+        {"power": 1, "distance": "angular", "starts": 4, "steps": 5},
+        functional.polarization,
+        -1,
+    ),
+    "Covering": (
+        Covering,
+        {"precision": 5.0, "starts": 4, "steps": 5},
+        functional.covering,
+        1,
+    ),
+}
+#: Layer, shape of its inputs, argument, attribute, and where its neurons are.
+LAYERS = {
+    "Dense": (
+        lambda **r: layers.Dense(5, **r),
+        (4,),
+        "kernel_regularizer",
+        "kernel",
+        {"half_space": True},
+    ),
+    "Conv2D": (
+        lambda **r: layers.Conv2D(4, 3, **r),
+        (4, 4, 2),
+        "kernel_regularizer",
+        "kernel",
+        {"half_space": False},
+    ),
+    "grouped Conv2D": (
+        lambda **r: layers.Conv2D(6, 2, groups=2, **r),
+        (4, 4, 4),
+        "kernel_regularizer",
+        "kernel",
+        {"half_space": False, "groups": 2},
+    ),
+    "Conv2DTranspose": (
+        lambda **r: layers.Conv2DTranspose(4, 2, **r),
+        (3, 3, 3),
+        "kernel_regularizer",
+        "kernel",
+        {"half_space": True, "neuron_axis": -2},
+    ),
+    "DepthwiseConv2D": (
+        lambda **r: layers.DepthwiseConv2D(2, depth_multiplier=3, **r),
+        (4, 4, 2),
+        "depthwise_regularizer",
+        "kernel",
+        {"half_space": False, "neuron_axis": (-2, -1), "groups": 2},
+    ),
+    "Embedding": (
+        lambda **r: layers.Embedding(7, 3, **r),
+        (4,),
+        "embeddings_regularizer",
+        "embeddings",
+        {"half_space": False, "neuron_axis": 0},
+    ),
+}
+WAYS = {"default": {}, "eager": {"run_eagerly": True, "jit_compile": False}}
+each_relative = pytest.mark.parametrize("name", RELATIVES)
+
+
+def relative(name, strength=1.0, **which):
+    make, own, _, _ = RELATIVES[name]
+    return make(strength, **own, **which)
+
+
+def term_of(name, kernel, **which):
+    _, own, function, sign = RELATIVES[name]
+    return sign * as_float(function(kernel, **own, **which))
+
+
+@each_relative
+@pytest.mark.parametrize("layer_name", LAYERS)
+def test_layers(name, layer_name):
+    make, shape, argument, attribute, which = LAYERS[layer_name]
+    layer = make(**{argument: relative(name, 0.5, **which)})
+    layer.build((None, *shape))
+    (loss,) = layer.losses
+    kernel = getattr(layer, attribute)
+    expected = 0.5 * term_of(name, kernel, **which)
+    assert as_float(loss) == pytest.approx(expected, rel=1e-5, abs=1e-6)
+    assert abs(expected) > 1e-5
+
+
+def model_of(regularizer, policy="float32"):
+    keras.utils.set_random_seed(1)
+    return keras.Sequential(
+        [
+            keras.Input((6,)),
+            layers.Dense(
+                10, kernel_regularizer=regularizer, dtype=policy, name="hidden"
+            ),
+            layers.Dense(2, dtype=policy),
+        ]
+    )
+
+
+def fit(model, way="default", epochs=1, rate=0.0):
+    model.compile(
+        keras.optimizers.SGD(rate), "mse", loss_weights=[0.0], **WAYS[way]
+    )
+    inputs = np.ones((40, 6), "float32")
+    return model.fit(
+        inputs, np.ones((40, 2)), batch_size=2, epochs=epochs, verbose=0
+    ).history["loss"]
+
+
+@each_relative
+@pytest.mark.parametrize("way", WAYS)
+def test_training_lowers_the_term(name, way):
+    model = model_of(relative(name, 1.0))
+    before = term_of(name, model.layers[0].kernel)
+    # Moved projections, in few dimensions, amplify rounding, and their
+    # slopes are steep.
+    is_moved = "projection" in RELATIVES[name][1]
+    rel, rate = (1e-3, 5e-4) if is_moved else (1e-5, 5e-3)
+    assert fit(model, way)[0] == pytest.approx(before, rel=rel)
+    fit(model, way, rate=rate)
+    after = term_of(name, model.layers[0].kernel)
+    assert after < before - 1e-3 * abs(before)
+    assert np.isfinite(after)
+
+
+@each_relative
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_computes_in_float32(name, policy):
+    model = model_of(relative(name, 1.0), policy)
+    loss = model.losses[0]
+    assert "float32" in str(loss.dtype)
+    expected = term_of(name, model.layers[0].kernel)
+    assert as_float(loss) == pytest.approx(expected, rel=1e-6)
+    assert np.isfinite(fit(model, rate=0.02)).all()
+
+
+@each_relative
+@pytest.mark.parametrize(
+    "which", [{}, {"half_space": True, "neuron_axis": (0, 2), "groups": 3}]
+)
+def test_configuration(name, which):
+    regularizer = relative(name, 0.25, **which)
+    config = regularizer.get_config()
+    make, own, _, _ = RELATIVES[name]
+    assert config.items() >= own.items()
+    serialized = keras.saving.serialize_keras_object(regularizer)
+    assert serialized["registered_name"] == f"keras_mhe>{make.__name__}"
+    restored = keras.regularizers.get(json.loads(json.dumps(serialized)))
+    assert isinstance(restored, make)
+    assert restored.get_config() == config
+    kernel = RNG.normal(size=(3, 4, 6)).astype("float32")
+    assert as_float(restored(kernel)) == as_float(regularizer(kernel))
+    assert as_float(restored(kernel)) == pytest.approx(
+        0.25 * term_of(name, kernel, **which), rel=1e-6
+    )
+
+
+@each_relative
+def test_saved_models(name, tmp_path):
+    model = model_of(relative(name, 0.5, half_space=True))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    before = model.layers[0].kernel_regularizer
+    after = loaded.layers[0].kernel_regularizer
+    assert type(after) is type(before)
+    assert after.get_config() == before.get_config()
+    assert as_float(loaded.losses[0]) == as_float(model.losses[0])
+
+
+@each_relative
+def test_sums(name):
+    kernel = RNG.normal(size=(4, 5)).astype("float32")
+    decay = keras.regularizers.L2(0.1)
+    for total in (relative(name) + decay, decay + relative(name)):
+        assert isinstance(total, RegularizerSum)
+        expected = term_of(name, kernel) + as_float(decay(kernel))
+        assert as_float(total(kernel)) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_uniformity_of_the_features_of_a_batch(way):
+    # Wang and Isola's loss: rows of a batch, as an activity regularizer.
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            layers.Dense(
+                3, activity_regularizer=Uniformity(12.0, neuron_axis=0)
+            ),
+        ]
+    )
+    model.compile(
+        keras.optimizers.SGD(0.02), "mse", loss_weights=[0.0], **WAYS[way]
+    )
+    inputs = 1.0 + 0.3 * RNG.normal(size=(12, 4)).astype("float32")
+    targets = np.zeros((12, 3))
+    options = {"batch_size": 12, "verbose": 0}
+
+    def uniformity():
+        rows = ops.convert_to_numpy(model(inputs)).astype("float64")
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        squared = np.sum((rows[:, None] - rows[None]) ** 2, axis=-1)
+        pairs = np.exp(-2.0 * squared)[np.triu_indices(12, 1)]
+        return np.log(np.mean(pairs))
+
+    before = uniformity()
+    losses = model.fit(inputs, targets, epochs=60, **options).history["loss"]
+    # Keras divides the terms of activities by the size of the batch.
+    assert losses[0] == pytest.approx(before, rel=1e-4)
+    assert uniformity() < before - 0.3
+
+
+@pytest.mark.parametrize(
+    ("make", "arguments", "message"),
+    [
+        (Separation, {"strength": -1.0}, "`strength` must be a finite real"),
+        (Separation, {"half_space": 1}, "`half_space` must be True or False"),
+        (GramDeterminant, {"precision": 0}, "`precision` must be a finite"),
+        (Uniformity, {"precision": 21}, "`precision` must be a real number in"),
+        (Polarization, {"starts": 0}, "`starts` must be an integer >= 1"),
+        (Polarization, {"distance": "cos"}, "`distance` must be"),
+        (Covering, {"steps": -1}, "`steps` must be an integer >= 0"),
+        (CompressiveMHE, {"num_projections": 0}, "`num_projections` must be"),
+        (CompressiveMHE, {"projection": "pca"}, "`projection` must be one"),
+    ],
+)
+def test_wrong_arguments(make, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        make(**arguments)
