@@ -7,7 +7,7 @@ from common import required_packages
 
 
 def test_programs_check_before_they_import():
-    for program in ("cifar100", "sphereface_plus", "mhe_gan"):
+    for program in ("cifar100", "sphereface_plus", "mhe_gan", "thomson"):
         module = importlib.import_module(program)
         assert module.common.required_packages is required_packages
 

@@ -1,0 +1,1 @@
+"""Points on spheres: ways to spread them, and best known energies."""
