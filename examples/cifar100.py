@@ -48,7 +48,7 @@ def _work(options: argparse.Namespace) -> None:
         folder = options.output or root / "comparison"
         compare(run_of, options.compare, options.seeds, images, folder)
         return
-    method = Method(options.model_name, options.power_s)
+    method = command_line.method_of(options)
     name = f"{method.folder}_seed_{options.seed}"
     folder = options.output or root / name
     run = run_of(method, options.seed)

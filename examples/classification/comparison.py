@@ -32,6 +32,7 @@ class Summary:
     test_spread: float | None
     train_mean: float
     hidden_gap_mean: float
+    cpu_milliseconds_per_step: float
     difference: float | None
     difference_interval: float | None
 
@@ -99,6 +100,9 @@ def summarize(
                 hidden_gap_mean=float(
                     of(label, "hidden_energy_gap_last_epoch").mean()
                 ),
+                cpu_milliseconds_per_step=float(
+                    of(label, "cpu_milliseconds_per_step").mean()
+                ),
                 difference=None if is_first else float(paired.mean()),
                 difference_interval=None if is_first else interval(paired),
             )
@@ -115,6 +119,7 @@ def format_table(summaries: Sequence[Summary]) -> str:
         "spread",
         "train %",
         "hidden energy gap",
+        "CPU ms a step",
         f"paired difference to {first}",
     )
     rows = [header]
@@ -126,6 +131,7 @@ def format_table(summaries: Sequence[Summary]) -> str:
                 _percent(summary.test_spread),
                 f"{100 * summary.train_mean:.2f}",
                 f"{summary.hidden_gap_mean:.2f}",
+                f"{summary.cpu_milliseconds_per_step:.0f}",
                 _difference(summary),
             )
         )

@@ -19,7 +19,7 @@ def cnn9(
     weight_decay: float,
     batch_norm_momentum: float,
 ) -> keras.Model:
-    """Builds CNN-9 with the method's energy terms on all eleven kernels.
+    """Builds CNN-9 with what the method does to all eleven kernels.
 
     Three blocks of three 3x3 convolutions, each with batch normalisation and
     ReLU, and a 2x2 max pooling after each block; a convolution over all that
@@ -29,7 +29,7 @@ def cnn9(
     Args:
         image_shape: `(height, width, channels)`, at least 8x8.
         num_classes: Number of logits.
-        method: What regularizes the kernels beside the weight decay.
+        method: What acts on the kernels beside the weight decay.
         width: Factor of all numbers of filters; 1 is the published network.
         weight_decay: Factor of half the squared norm of every variable,
             those of batch normalisation included, as published.
@@ -48,18 +48,13 @@ def cnn9(
         name: str,
         is_output: bool = False,
     ) -> layers.Conv2D:
-        energy = method.regularizer(output_layer=is_output)
         return layers.Conv2D(
             filters,
             size,
             padding=padding,
             use_bias=False,
-            # He et al. as published: Keras' HeNormal is a truncated normal.
-            kernel_initializer=keras.initializers.VarianceScaling(
-                2.0, mode="fan_in", distribution="untruncated_normal"
-            ),
-            kernel_regularizer=decay if energy is None else energy + decay,
             name=name,
+            **method.kernel_arguments(decay, output_layer=is_output),
         )
 
     images = keras.Input(image_shape, name="images")

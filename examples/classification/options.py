@@ -1,12 +1,18 @@
 """Command line of the image classification program."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from classification.methods import MODEL_NAMES, Method
+from classification.neuron_terms import (
+    CONSTRAINTS,
+    INITIALIZERS,
+    RELATIVES,
+    NeuronTerm,
+)
 from classification.recipes import PUBLISHED, SHORT, Recipe
 from common import option_types
 from common.energy_names import POWERS
@@ -33,15 +39,26 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     method.add_argument(
         "--model_name",
         choices=MODEL_NAMES,
-        default="half_mhe",
-        help="energy term of the published program (default: %(default)s)",
+        help="energy term of the published program (default: half_mhe, or "
+        "baseline beside one of the following)",
     )
     method.add_argument(
         "--power_s",
         choices=POWERS,
-        default="2",
-        help="its power, with angles for a0, a1, a2 (default: %(default)s)",
+        help="its power, with angles for a0, a1, a2 (default: 2)",
     )
+    for kind, names, number in (
+        ("relative", RELATIVES, "STRENGTH"),
+        ("constraint", CONSTRAINTS, "NUMBER"),
+        ("initializer", INITIALIZERS, None),
+    ):
+        suffix = f"[:{number}]" if number else ""
+        method.add_argument(
+            f"--{kind}",
+            type=_term_among(names),
+            metavar=f"NAME{suffix}",
+            help=_help_of(kind, names),
+        )
     data = parser.add_argument_group("images")
     data.add_argument(
         "--dataset",
@@ -111,9 +128,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         nargs="+",
         type=_method,
         metavar="METHOD",
-        help="baseline, mhe:POWER or half_mhe:POWER, each with @RATE for a "
-        "learning rate of its own; the first is what the others are "
-        "compared with. Finished runs in --output are kept",
+        help="baseline, mhe:POWER, half_mhe:POWER, or a name of --relative, "
+        "--constraint or --initializer, or several joined by +, each with "
+        "@RATE for a learning rate of its own; the first is what the others "
+        "are compared with. Finished runs in --output are kept",
     )
     comparison.add_argument(
         "--seeds",
@@ -125,14 +143,31 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.seeds and not options.compare:
         parser.error("--seeds goes with --compare; for one run use --seed")
+    singles = ("model_name", "power_s", "relative", "constraint", "initializer")
     if options.compare:
+        for name in singles:
+            if getattr(options, name) is not None:
+                parser.error(f"--{name} is for one run, not with --compare")
         options.seeds = options.seeds or [0, 1, 2]
         labels = [method.label for method in options.compare]
         if len(set(labels)) < len(labels):
             parser.error("--compare: each method can be named once")
         if len(set(options.seeds)) < len(options.seeds):
             parser.error("--seeds: each seed can be named once")
+    elif options.power_s and method_of(options).model_name == "baseline":
+        parser.error("--power_s goes with --model_name mhe or half_mhe")
     return options
+
+
+def method_of(options: argparse.Namespace) -> Method:
+    """Returns the method of one run."""
+    terms = {
+        name: getattr(options, name)
+        for name in ("relative", "constraint", "initializer")
+    }
+    others = any(term is not None for term in terms.values())
+    model_name = options.model_name or ("baseline" if others else "half_mhe")
+    return Method(model_name, options.power_s or "2", **terms)
 
 
 def recipe_of(options: argparse.Namespace) -> Recipe:
@@ -170,6 +205,35 @@ def _table_of_defaults() -> str:
             f"  {dataset:15}" + "".join(f"{cell!s:>13}" for cell in cells)
         )
     return "\n".join(lines)
+
+
+def _term_among(names: Iterable[str]) -> Callable[[str], NeuronTerm]:
+    """Returns a reader of terms with one of the names."""
+
+    def read(text: str) -> NeuronTerm:
+        try:
+            term = NeuronTerm.parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+        if term.name not in names:
+            raise argparse.ArgumentTypeError(
+                f"one of {', '.join(names)}. Received: {text!r}."
+            )
+        return term
+
+    return read
+
+
+def _help_of(kind: str, names: Iterable[str]) -> str:
+    shown = ", ".join(NeuronTerm.parse(name).label for name in names)
+    what = {
+        "relative": "a relative of the energy, ten times as strong for the "
+        "classifier",
+        "constraint": "what holds after each step: rate of a descent, largest "
+        "energy gap, or length of the neurons",
+        "initializer": "where neurons start",
+    }[kind]
+    return f"{what}: {shown}"
 
 
 def _method(text: str) -> Method:

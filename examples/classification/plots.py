@@ -83,6 +83,10 @@ def draw_comparison(
     accuracies = 100 * np.array([s.test_accuracies for s in summaries])
     plot_paired_values(final, accuracies)
     final.set_xticks(range(len(summaries)), [s.method for s in summaries])
+    if len(summaries) > 4:
+        final.tick_params(axis="x", labelrotation=30, labelsize="small")
+        for label in final.get_xticklabels():
+            label.set_horizontalalignment("right")
     final.set_title("test accuracy after the last epoch, %\n(line: one seed)")
     for axes, curve_of, name in (
         (training, lambda h: 100 * h["accuracy"], "training accuracy, %"),
@@ -98,7 +102,7 @@ def draw_comparison(
             plot_mean_curve(axes, curves, label, f"C{index}")
         axes.set_title(f"{name}\n(mean and range over seeds)")
         axes.set_xlabel("epoch")
-    validation.legend()
+    validation.legend(fontsize="small" if len(summaries) > 4 else None)
     return save_figure(figure, folder / "comparison.png")
 
 

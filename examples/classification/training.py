@@ -14,7 +14,12 @@ from classification.methods import Method
 from classification.network import cnn9
 from classification.recipes import Recipe, compile_model
 from common.batches import EpochOrder
-from common.callbacks import KeepOffProgressBar, StopAfter
+from common.callbacks import (
+    CPU_SECONDS,
+    KeepOffProgressBar,
+    StepTime,
+    StopAfter,
+)
 from common.checkpoints import HISTORY, Checkpoints, read_history, resume
 from common.image_data import ImageData, balanced_subset
 from common.run_folder import RunError, claim, read_json, write_json
@@ -105,11 +110,12 @@ def train(
         callbacks = [
             EpochOrder(batches),
             StopAfter(total_steps, len(batches)),
+            StepTime(),
             monitor,
             keras.callbacks.CSVLogger(str(folder / HISTORY), append=True),
             *extra_callbacks,
             Checkpoints(folder, best),
-            KeepOffProgressBar("energy/", "energy_gap/"),
+            KeepOffProgressBar("energy/", "energy_gap/", CPU_SECONDS),
         ]
         model.fit(
             batches,
@@ -123,6 +129,9 @@ def train(
             callbacks=callbacks,
         )
     metrics = _final_metrics(model, images, x_train, y_train, folder)
+    # Of the median epoch: the first one may have compiled the step.
+    cpu_seconds = np.median(read_history(folder)[CPU_SECONDS])
+    metrics["cpu_milliseconds_per_step"] = 1000 * cpu_seconds / len(batches)
     metrics["seconds_of_this_session"] = round(time.perf_counter() - started, 1)
     write_json(folder / METRICS, metrics)
     return metrics

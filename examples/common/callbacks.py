@@ -1,11 +1,43 @@
 """Callbacks of the training programs."""
 
 import math
+import time
 
 import keras
 import numpy as np
 
 from common.run_folder import RunError
+
+#: Log of `StepTime`.
+CPU_SECONDS = "cpu_seconds"
+
+
+class StepTime(keras.callbacks.Callback):
+    """Logs the CPU time of an epoch's steps, all threads, as `cpu_seconds`.
+
+    From the beginning of the first to the end of the last; what happens
+    between epochs does not count.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._first = self._last = 0.0
+
+    def on_train_batch_begin(
+        self, batch: int, logs: dict | None = None
+    ) -> None:
+        """Starts the clock with the first step."""
+        if batch == 0:
+            self._first = time.process_time()
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Reads the clock."""
+        self._last = time.process_time()
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Adds the log."""
+        if logs is not None:
+            logs[CPU_SECONDS] = self._last - self._first
 
 
 class StopAfter(keras.callbacks.Callback):

@@ -22,6 +22,7 @@ def _run(test: float) -> dict[str, float]:
         "test_accuracy_last_epoch": test,
         "train_accuracy_last_epoch": 1.0,
         "hidden_energy_gap_last_epoch": 0.5,
+        "cpu_milliseconds_per_step": 12.0,
     }
 
 
@@ -45,7 +46,7 @@ def test_differences_are_paired_by_seed() -> None:
         interval.low
     )
     table = format_table([first, second])
-    assert "| b | 57.00 | 4.58 | 100.00 | 0.50 | +2.00 ± 2.48 |" in table
+    assert "| b | 57.00 | 4.58 | 100.00 | 0.50 | 12 | +2.00 ± 2.48 |" in table
 
 
 def test_one_seed_has_no_spread() -> None:
@@ -56,10 +57,63 @@ def test_one_seed_has_no_spread() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["baseline", "mhe:0", "half_mhe:a2", "half_mhe:2@0.05"]
+    "text",
+    [
+        "baseline",
+        "mhe:0",
+        "half_mhe:a2",
+        "half_mhe:2@0.05",
+        "baseline@0.1",
+        "separation:0.5",
+        "minimum_energy@0.02",
+        "separation:1e+06+descent:1e-05",
+        "separation:1.0000001",
+        "half_mhe:2+gram_determinant:2+max_energy:0.5+minimum_energy",
+    ],
 )
 def test_method_label_reads_back(text: str) -> None:
     assert Method.parse(text).label == text
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("separation", "separation:1"),
+        ("baseline+descent", "descent:0.01"),
+        (
+            "minimum_energy+max_energy+mhe:0",
+            "mhe:0+max_energy:1+minimum_energy",
+        ),
+    ],
+)
+def test_labels_are_complete(text: str, label: str) -> None:
+    assert Method.parse(text).label == label
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "mhe",
+        "mhe:3",
+        "half_mhe:2:2",
+        "baseline:1",
+        "separation:",
+        "separation:0",
+        "separation:x",
+        "descent:inf",
+        "minimum_energy:1",
+        "minimum_energy:",
+        "mhe:0+half_mhe:0",
+        "separation+uniformity",
+        "descent+max_energy",
+        "mhe:0+",
+        "pca",
+    ],
+)
+def test_wrong_methods(text: str) -> None:
+    with pytest.raises(ValueError, match="Received"):
+        Method.parse(text)
 
 
 @pytest.fixture(scope="module")
