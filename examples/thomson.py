@@ -13,14 +13,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 import common.required_packages  # noqa: F401
 from common import option_types
 from common.program import run_program
 from common.run_folder import versions, write_atomically, write_json
 from spheres.problem import Problem
-from spheres.report import draw, table_of
+from spheres.report import draw, save_points, table_of
 from spheres.spreading import FLOAT32_DIGITS, Result, spread
 from spheres.ways import WAYS
 
@@ -129,11 +127,7 @@ def _save(
     results: Sequence[Result], table: str, options: argparse.Namespace
 ) -> Path:
     folder: Path = options.output
-    points = {
-        f"points_{result.problem.num_points}": result.points
-        for result in results
-    }
-    write_atomically(folder / "points.npz", lambda p: np.savez(p, **points))
+    save_points(results, folder / "points.npz")
     write_atomically(
         folder / "energies.md", lambda place: place.write_text(table + "\n")
     )

@@ -12,6 +12,7 @@ from scipy.spatial import ConvexHull
 
 from common.figures import pairwise_angles, save_figure
 from common.paired_statistics import markdown_table
+from common.run_folder import write_atomically
 from spheres.spreading import Result
 
 
@@ -32,6 +33,15 @@ def table_of(results: Sequence[Result]) -> str:
             )
         )
     return markdown_table(rows)
+
+
+def save_points(results: Sequence[Result], path: Path) -> None:
+    """Writes the best points of each problem, `(dim, num_points)`."""
+    points = {
+        f"points_{result.problem.num_points}": result.points
+        for result in results
+    }
+    write_atomically(path, lambda place: np.savez(place, **points))
 
 
 def draw(results: Sequence[Result], path: Path) -> Path:
