@@ -92,7 +92,7 @@ def compressive_energy(
 
     References:
         Lin et al., "Regularizing Neural Networks via Minimizing Hyperspherical
-        Energy", CVPR 2020, arXiv:1906.04892, sections 4.1 to 4.3. Differs:
+        Energy", CVPR 2020, arXiv:1906.04892. Differs:
         their program draws random projections anew in each step (30 or 40
         dimensions, 20 projections), and keeps learned ones, one for each
         layer, as variables that move one plain gradient step with each

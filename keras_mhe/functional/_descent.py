@@ -93,7 +93,7 @@ def lowered_energy(
 
     References:
         Absil, Mahony and Sepulchre, "Optimization Algorithms on Matrix
-        Manifolds", 2008, sections 4.1 to 4.3: gradient steps on spheres with
+        Manifolds", 2008, chapter 4: gradient steps on spheres with
         a retraction and backtracking.
     """
     form = EnergyForm(

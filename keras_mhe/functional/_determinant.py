@@ -64,7 +64,7 @@ def gram_log_determinant(
 
     References:
         Liu et al., "Learning with Hyperspherical Uniformity", AISTATS 2021,
-        arXiv:2103.01649, section 4.4 (MGD). Differs: divided by the number
+        arXiv:2103.01649 (MGD). Differs: divided by the number
         of neurons; directions, so that short neurons count as long ones.
     """
     precision = _validation.positive_real("precision", precision)

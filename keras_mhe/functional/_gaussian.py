@@ -88,7 +88,7 @@ def uniformity(
     References:
         Wang and Isola, "Understanding Contrastive Representation Learning
         through Alignment and Uniformity on the Hypersphere", ICML 2020,
-        arXiv:2005.10242, equation 4 and `t = 2`. The mean is over distinct
+        arXiv:2005.10242, with their `t = 2`. The mean is over distinct
         pairs, as in their program.
     """
     potential: Any = GaussianPotential(_validation.precision(precision))

@@ -68,7 +68,7 @@ def polarization(
 
     References:
         Liu et al., "Learning with Hyperspherical Uniformity", AISTATS 2021,
-        arXiv:2103.01649, section 4.2 (MHP). Differs: their `v` is a variable
+        arXiv:2103.01649 (MHP). Differs: their `v` is a variable
         of the model, one for each layer, which a second optimizer moves
         between the steps; here it is found anew, so the term is a function of
         the weights alone; directions, so that short neurons count as long.
@@ -128,7 +128,7 @@ def covering(
 
     References:
         Liu et al., "Learning with Hyperspherical Uniformity", AISTATS 2021,
-        arXiv:2103.01649, section 4.3 (MHC); the soft minimum and its `t` are
+        arXiv:2103.01649 (MHC); the soft minimum and its `t` are
         those of their program. Differs: as `polarization`.
     """
     precision = _validation.precision(precision)

@@ -57,7 +57,7 @@ def separation(
 
     References:
         Liu et al., "Learning with Hyperspherical Uniformity", AISTATS 2021,
-        arXiv:2103.01649, section 4.1 (MHS). Differs: the mean over neurons;
+        arXiv:2103.01649 (MHS). Differs: the mean over neurons;
         directions, so that short neurons count as long ones.
     """
     per_neuron = _validation.boolean("per_neuron", per_neuron)
