@@ -2,9 +2,15 @@
 
 import numpy as np
 import pytest
+from keras import ops
 
 from keras_mhe.functional import compressive_energy, hyperspherical_energy
-from keras_mhe.functional._projections import drawn_projections
+from keras_mhe.functional._form import EnergyForm
+from keras_mhe.functional._projections import (
+    drawn_projections,
+    improved_projections,
+)
+from support import numpy_reference
 from support.gradients import value_and_grad
 from support.tensors import as_float
 
@@ -104,17 +110,45 @@ def test_equal_neurons_leave_projections_finite(kind, half_space):
     assert moved == pytest.approx(plain, rel=1e-3)
 
 
+@pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize("kind", ["adversarial", "angle_preserving"])
-def test_groups_do_not_see_each_other(kind):
-    # The second group is that of another kernel: the first does not move.
-    options = {
-        "projection": kind, "dim": 3, "num_projections": 1, "steps": 1,
-        "rate": 1e-6,
-    }  # fmt: skip
-    kernel = kernel_of((9, 8))
-    both = as_float(compressive_energy(kernel, groups=2, **options))
-    halves = [
-        as_float(compressive_energy(part, **options))
-        for part in np.split(kernel, 2, axis=1)
-    ]
-    assert both == pytest.approx(np.mean(halves), rel=1e-3)
+@pytest.mark.parametrize("half_space", [False, True])
+def test_projections_move_along_their_gradient(kind, groups, half_space):
+    kernel = kernel_of((6, 8))
+    units = kernel / np.linalg.norm(kernel, axis=0)
+    (start,) = drawn_projections(0, 0, 1, 3, 6)
+    form = {"half_space": half_space, "groups": groups}
+    size = 8 // groups
+    in_group = np.kron(np.eye(groups), np.ones((size, size)))
+
+    def becomes_small(projection):
+        columns = projection @ units.astype("float64")
+        if kind == "adversarial":
+            return -numpy_reference.energy(columns, **form)
+        columns /= np.linalg.norm(columns, axis=0)
+        change = columns.T @ columns - units.T @ units
+        return np.sum(in_group * change**2)
+
+    rate = 1e-3
+    moved = improved_projections(
+        ops.convert_to_tensor(start[None]),
+        ops.convert_to_tensor(units),
+        kind,
+        EnergyForm(**form),
+        steps=1,
+        rate=rate,
+    )
+    step = (ops.convert_to_numpy(moved)[0] - start) / rate
+    assert np.linalg.norm(step) == pytest.approx(
+        np.linalg.norm(start), rel=1e-2
+    )
+    gradient = np.zeros_like(start, "float64")
+    for index in np.ndindex(start.shape):
+        ends = []
+        for shift in (1e-5, -1e-5):
+            other = start.astype("float64")
+            other[index] += shift
+            ends.append(becomes_small(other))
+        gradient[index] = (ends[0] - ends[1]) / 2e-5
+    downhill = -gradient / np.linalg.norm(gradient)
+    np.testing.assert_allclose(step / np.linalg.norm(step), downhill, atol=2e-3)
