@@ -18,6 +18,7 @@ from classification.neuron_terms import (
     RELATIVES,
     OrthogonalColumns,
 )
+from common.callbacks import CPU_SECONDS, StepTime
 from keras_mhe import constraints, initializers, regularizers
 from keras_mhe.analysis import energy_gap
 from keras_mhe.functional import hyperspherical_energy
@@ -190,3 +191,16 @@ def test_a_run_with_everything(tmp_path: Path, capsys):
     model = keras.models.load_model(tmp_path / "last.keras", compile=False)
     layer = model.get_layer("features")
     assert isinstance(layer.kernel_constraint, constraints.MaxEnergy)
+
+
+def test_step_time_is_that_of_the_steps_alone(monkeypatch):
+    clock = iter([10.0, 10.5, 12.0])
+    monkeypatch.setattr("time.process_time", lambda: next(clock))
+    timer = StepTime()
+    for batch in range(2):
+        timer.on_train_batch_begin(batch)
+        timer.on_train_batch_end(batch)
+    logs = {}
+    # The clock is not read again after the last step.
+    timer.on_epoch_end(0, logs)
+    assert logs == {CPU_SECONDS: 2.0}
