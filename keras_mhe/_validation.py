@@ -174,6 +174,27 @@ def block_size(value: Any) -> int | str:
         ) from None
 
 
+def length_or_initializer(lengths: Any) -> float:
+    """Returns a length as a float; for what is no initializer either."""
+    if not _is_real(lengths) or not math.isfinite(lengths) or lengths <= 0:
+        raise ValueError(
+            "`lengths` must be a finite real number > 0, a Keras initializer "
+            f"or its name. Received: lengths={lengths!r}."
+        )
+    return float(lengths)
+
+
+def shape_of_kernel(shape: Any) -> tuple[int, ...]:
+    """Returns a shape as a tuple, or raises for anything else."""
+    is_sequence = isinstance(shape, list | tuple)
+    if not is_sequence or not all(_is_integer(size) for size in shape):
+        raise ValueError(
+            "`shape` must be a tuple of integers, the shape of a kernel. "
+            f"Received: {type(shape).__name__}."
+        )
+    return tuple(map(int, shape))
+
+
 def axes(value: Any) -> int | tuple[int, ...]:
     """Returns `neuron_axis` as an int or a non-empty tuple of ints.
 

@@ -68,7 +68,8 @@ class Method:
                 learning_rate = -1.0
             if not 0.0 < learning_rate < float("inf"):
                 raise ValueError(
-                    "the rate after `@` must be a number > 0. "
+                    "after `@` stands the method's learning rate, a number "
+                    "> 0, at the end. "
                     f"Received: {text!r}."
                 )
             method = replace(method, learning_rate=learning_rate)

@@ -47,18 +47,22 @@ class NeuronTerm:
             ValueError: If the text is not of that form.
         """
         name, colon, number = text.partition(":")
-        if name in INITIALIZERS and not colon:
+        if name in INITIALIZERS:
+            if colon:
+                raise ValueError(f"{name} takes no number. Received: {text!r}.")
             return cls(name)
         defaults = RELATIVES | CONSTRAINTS
+        if name not in defaults:
+            names = ", ".join([*sorted(defaults), *INITIALIZERS])
+            raise ValueError(f"a term is one of {names}. Received: {text!r}.")
         try:
             value = float(number) if colon else defaults[name]
-        except (KeyError, ValueError):
+        except ValueError:
             value = -1.0
-        if name not in defaults or not 0.0 < value < float("inf"):
-            names = ", ".join(sorted(defaults))
+        if not 0.0 < value < float("inf"):
             raise ValueError(
-                f"a term is one of {names}, each with or without `:NUMBER` "
-                f"> 0, or {', '.join(INITIALIZERS)}. Received: {text!r}."
+                f"{name} takes a number > 0, as in `{name}:0.5`. "
+                f"Received: {text!r}."
             )
         return cls(name, value)
 

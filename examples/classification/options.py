@@ -129,9 +129,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         type=_method,
         metavar="METHOD",
         help="baseline, mhe:POWER, half_mhe:POWER, or a name of --relative, "
-        "--constraint or --initializer, or several joined by +, each with "
-        "@RATE for a learning rate of its own; the first is what the others "
-        "are compared with. Finished runs in --output are kept",
+        "--constraint or --initializer, or one of each kind joined by +; "
+        "@RATE at the end of a method is its learning rate; the first is what "
+        "the others are compared with. Finished runs in --output are kept",
     )
     comparison.add_argument(
         "--seeds",
@@ -147,7 +147,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     if options.compare:
         for name in singles:
             if getattr(options, name) is not None:
-                parser.error(f"--{name} is for one run, not with --compare")
+                parser.error(
+                    f"--{name} is for one run, not with --compare: name it "
+                    "there as a method"
+                )
         options.seeds = options.seeds or [0, 1, 2]
         labels = [method.label for method in options.compare]
         if len(set(labels)) < len(labels):
@@ -211,15 +214,14 @@ def _term_among(names: Iterable[str]) -> Callable[[str], NeuronTerm]:
     """Returns a reader of terms with one of the names."""
 
     def read(text: str) -> NeuronTerm:
-        try:
-            term = NeuronTerm.parse(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
-        if term.name not in names:
+        if text.partition(":")[0] not in names:
             raise argparse.ArgumentTypeError(
                 f"one of {', '.join(names)}. Received: {text!r}."
             )
-        return term
+        try:
+            return NeuronTerm.parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
 
     return read
 
@@ -228,7 +230,8 @@ def _help_of(kind: str, names: Iterable[str]) -> str:
     shown = ", ".join(NeuronTerm.parse(name).label for name in names)
     what = {
         "relative": "a relative of the energy, ten times as strong for the "
-        "classifier",
+        "classifier; hidden layers in half space, where covering and "
+        "polarization do nothing for fewer neurons than dimensions",
         "constraint": "what holds after each step: rate of a descent, largest "
         "energy gap, or length of the neurons",
         "initializer": "where neurons start",

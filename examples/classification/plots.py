@@ -24,6 +24,7 @@ from common.figures import (
     plot_paired_values,
     random_angle_density,
     save_figure,
+    style_of,
 )
 from common.image_data import ImageData
 from common.run_folder import read_json
@@ -113,9 +114,11 @@ def _training_figure(
     figure.suptitle(title)
     accuracy, loss, gap = figure.subplots(1, 3)
     epochs = 1 + history["epoch"]
+    style = style_of(len(epochs))
     for axes, name, factor in ((accuracy, "accuracy", 100), (loss, "loss", 1)):
-        axes.plot(epochs, factor * history[name], label="training")
-        axes.plot(epochs, factor * history[f"val_{name}"], label="validation")
+        for prefix, label in (("", "training"), ("val_", "validation")):
+            values = factor * history[f"{prefix}{name}"]
+            axes.plot(epochs, values, label=label, **style)
         axes.set_xlabel("epoch")
         axes.legend()
     accuracy.set_title("accuracy, %")
@@ -169,16 +172,22 @@ def _angle_figure(
         optimum = optimal_angles(
             kernel.num_neurons, kernel.dim, half_space and not is_output
         )
+        # More neurons than dimensions may not reach the angles of the bound.
+        is_reached = not half_space or kernel.num_neurons <= kernel.dim
+        name = "optimal" if is_reached else "bound"
         for angle in optimum:
-            axes.axvline(angle, color="C3", lw=1, label="optimal")
+            color = "C3" if is_reached else "C1"
+            axes.axvline(angle, color=color, lw=1, label=name)
         axes.set_title(
             f"{kernel.name}: {kernel.num_neurons} in dimension {kernel.dim}",
             fontsize="medium",
         )
         axes.set_xlabel("degrees")
         axes.set_yticks([])
-    handles, labels = axes.get_legend_handles_labels()
-    unique = dict(zip(labels, handles, strict=True))
+    unique = {}
+    for axes in figure.axes:
+        handles, labels = axes.get_legend_handles_labels()
+        unique |= dict(zip(labels, handles, strict=True))
     figure.legend(unique.values(), unique.keys(), loc="outside right center")
     return figure
 

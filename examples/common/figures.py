@@ -16,12 +16,18 @@ def save_figure(figure: Figure, path: Path) -> Path:
     return path
 
 
+def style_of(num_points: int) -> dict[str, str]:
+    """Arguments for a line that can be seen if it has a point or two."""
+    return {"marker": "o"} if num_points < 3 else {}
+
+
 def plot_mean_curve(
     axes: Axes, curves: np.ndarray, label: str, color: str
 ) -> None:
     """Draws mean and range of curves `(runs, epochs)` over the epochs."""
     epochs = 1 + np.arange(curves.shape[1])
-    axes.plot(epochs, curves.mean(axis=0), color=color, label=label)
+    style = style_of(len(epochs))
+    axes.plot(epochs, curves.mean(axis=0), color=color, label=label, **style)
     axes.fill_between(
         epochs,
         curves.min(axis=0),

@@ -50,6 +50,7 @@ def draw(results: Sequence[Result], path: Path) -> Path:
     rows = -(-len(results) // columns)
     on_sphere = results[0].problem.dim == 3
     figure = Figure(figsize=(3.2 * columns, 3.4 * rows), layout="constrained")
+    figure.get_layout_engine().set(h_pad=0.1)
     for index, result in enumerate(results, start=1):
         axes = figure.add_subplot(
             rows, columns, index, projection="3d" if on_sphere else None
@@ -98,6 +99,9 @@ def _faces(points: np.ndarray) -> np.ndarray:
 
 
 def _draw_angles(axes: Axes, result: Result) -> None:
-    axes.hist(pairwise_angles(result.points), bins=60, color="C0")
+    angles = pairwise_angles(result.points)
+    # Equal angles differ by rounding, which is not to fill the picture.
+    low, high = angles.min(), max(angles.max(), angles.min() + 2.0)
+    axes.hist(angles, bins=60, range=(low - 1.0, high + 1.0), color="C0")
     axes.set_xlabel("degrees between two points")
     axes.set_yticks([])

@@ -14,6 +14,7 @@ from common.figures import (
     plot_paired_values,
     random_angle_density,
     save_figure,
+    style_of,
 )
 from common.identity_data import IdentityData
 from keras_mhe.metrics import Verification
@@ -157,15 +158,17 @@ def _training_figure(history: np.ndarray, title: str) -> Figure:
     figure.suptitle(title)
     loss, accuracy, classes = figure.subplots(1, 3)
     epochs = 1 + history["epoch"]
-    loss.plot(epochs, history["loss"])
+    style = style_of(len(epochs))
+    loss.plot(epochs, history["loss"], **style)
     loss.set_title("loss, with margin, energy and weight decay")
-    accuracy.plot(epochs, 100 * history["accuracy"], label="training, margin")
-    accuracy.plot(
-        epochs, 100 * history["val_verification"], label="verification"
-    )
+    for axes, name, label, factor in (
+        (accuracy, "accuracy", "training, margin", 100),
+        (accuracy, "val_verification", "verification", 100),
+        (classes, "class_nearest_angle", "mean nearest", 1),
+        (classes, "class_angle", "smallest", 1),
+    ):
+        axes.plot(epochs, factor * history[name], label=label, **style)
     accuracy.set_title("accuracy, %")
-    classes.plot(epochs, history["class_nearest_angle"], label="mean nearest")
-    classes.plot(epochs, history["class_angle"], label="smallest")
     classes.set_title("angles between class vectors, °")
     for axes in (loss, accuracy, classes):
         axes.set_xlabel("epoch")

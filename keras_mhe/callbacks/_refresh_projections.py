@@ -34,7 +34,7 @@ class RefreshProjections(keras.callbacks.Callback):  # type: ignore[misc]
     Example:
         >>> import keras, numpy as np
         >>> import keras_mhe
-        >>> regularizer = keras_mhe.regularizers.CompressiveMHE(1.0, dim=2)
+        >>> regularizer = keras_mhe.regularizers.CompressiveMHE(1.0, dim=4)
         >>> model = keras.Sequential([
         ...     keras.Input((8,)),
         ...     keras.layers.Dense(4, kernel_regularizer=regularizer),

@@ -105,7 +105,7 @@ class MinimumEnergy(keras.initializers.Initializer):  # type: ignore[misc]
     def _checked_lengths(self, lengths: Any) -> Any:
         """Returns a number, or an initializer."""
         if not isinstance(lengths, str | dict) and not callable(lengths):
-            return _validation.positive_real("lengths", lengths)
+            return _validation.length_or_initializer(lengths)
         initializer = keras.initializers.get(lengths)
         config = initializer.get_config() if isinstance(lengths, str) else {}
         if "seed" in config:
@@ -116,7 +116,7 @@ class MinimumEnergy(keras.initializers.Initializer):  # type: ignore[misc]
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> Tensor:
         """Returns a kernel."""
-        shape = tuple(shape)
+        shape = _validation.shape_of_kernel(shape)
         dtype = keras.backend.standardize_dtype(dtype or keras.config.floatx())
         axes = _validation.axes_of_rank(self.form.neuron_axis, shape)
         computed = "float64" if dtype == "float64" else "float32"

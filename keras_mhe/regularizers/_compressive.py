@@ -25,7 +25,10 @@ class CompressiveMHE(SummableRegularizer):
             `1.0`.
         projection: `"random"`, `"angle_preserving"` or `"adversarial"`, see
             `keras_mhe.functional.compressive_energy`. Defaults to `"random"`.
-        dim: Int >= 2, dimension of the projected neurons. Defaults to `30`.
+        dim: Int >= 2, dimension of the projected neurons; shorter ones are
+            not projected. Below `power + 2` random directions have no finite
+            mean energy, and single pairs are most of the term. Defaults to
+            `30`.
         num_projections: Int >= 1. Defaults to `20`.
         steps: Int >= 0, steps of projections that are not random. Defaults to
             `1`.

@@ -152,11 +152,23 @@ def test_options_of_one_run(arguments, label):
     [
         (["--relative=descent"], "--relative: one of compressive"),
         (["--constraint=separation"], "--constraint: one of descent"),
-        (["--constraint=descent:0"], "--constraint: a term is one of"),
-        (["--initializer=he"], "--initializer: a term is one of"),
+        (
+            ["--constraint=descent:0"],
+            "--constraint: descent takes a number > 0",
+        ),
+        (["--initializer=he"], "--initializer: one of minimum_energy"),
+        (
+            ["--initializer=minimum_energy:1"],
+            "--initializer: minimum_energy takes no number",
+        ),
+        (["--relative=separation:nan"], "separation takes a number > 0"),
+        (
+            ["--compare", "separation@0.1+descent@0.2"],
+            "after `@` stands the method's learning rate",
+        ),
         (
             ["--compare", "baseline", "--relative=separation"],
-            "--relative is for one run, not with --compare",
+            "--relative is for one run, not with --compare: name it there",
         ),
         (
             ["--power_s=0", "--relative=separation"],

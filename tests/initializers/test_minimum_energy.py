@@ -203,7 +203,7 @@ def test_configuration(initializer):
     ("arguments", "message"),
     [
         ({"lengths": 0.0}, "`lengths` must be a finite real number > 0"),
-        ({"lengths": None}, "`lengths` must be a finite real number > 0"),
+        ({"lengths": None}, "a Keras initializer or its name"),
         ({"steps": 0}, "`steps` must be an integer >= 1"),
         ({"power": -1}, "`power` must be a finite real number >= 0"),
         ({"seed": 1.5}, "`seed` must be an integer >= 0"),
@@ -214,3 +214,9 @@ def test_configuration(initializer):
 def test_wrong_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         MinimumEnergy(**arguments)((8, 6))
+
+
+@pytest.mark.parametrize("shape", [np.ones((8, 4)), 8, (8, None), "84"])
+def test_what_is_no_shape(shape):
+    with pytest.raises(ValueError, match="`shape` must be a tuple of integers"):
+        MinimumEnergy()(shape)
