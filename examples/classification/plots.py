@@ -157,9 +157,9 @@ def _angle_figure(
         edges = np.linspace(
             min(map(np.min, angles)), max(map(np.max, angles)), 61
         )
-        style = {"density": True, "histtype": "stepfilled", "alpha": 0.5}
-        axes.hist(angles[0], edges, color="0.5", label="before", **style)
-        axes.hist(angles[1], edges, color="C0", label="after", **style)
+        filled = {"density": True, "histtype": "stepfilled", "alpha": 0.5}
+        axes.hist(angles[0], edges, color="0.5", label="before", **filled)
+        axes.hist(angles[1], edges, color="C0", label="after", **filled)
         grid = np.linspace(edges[0], edges[-1], 400)
         axes.plot(
             grid,
@@ -173,11 +173,11 @@ def _angle_figure(
             kernel.num_neurons, kernel.dim, half_space and not is_output
         )
         # More neurons than dimensions may not reach the angles of the bound.
-        is_reached = not half_space or kernel.num_neurons <= kernel.dim
-        name = "optimal" if is_reached else "bound"
+        is_full = is_output or not half_space
+        is_reached = is_full or kernel.num_neurons <= kernel.dim
+        style, name = ("-", "optimal") if is_reached else (":", "bound")
         for angle in optimum:
-            color = "C3" if is_reached else "C1"
-            axes.axvline(angle, color=color, lw=1, label=name)
+            axes.axvline(angle, color="C3", ls=style, lw=1, label=name)
         axes.set_title(
             f"{kernel.name}: {kernel.num_neurons} in dimension {kernel.dim}",
             fontsize="medium",
