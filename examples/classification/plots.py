@@ -1,6 +1,5 @@
 """Pictures of a run and of a comparison."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,13 +21,17 @@ from common.figures import (
     pairwise_angles,
     plot_mean_curve,
     plot_paired_values,
-    random_angle_density,
     save_figure,
     style_of,
 )
 from common.image_data import ImageData
 from common.run_folder import read_json
-from keras_mhe.analysis import NeuronKernel, neuron_kernels, optimal_cosine
+from keras_mhe.analysis import (
+    NeuronKernel,
+    neuron_kernels,
+    optimal_angles,
+    random_angle_density,
+)
 
 if TYPE_CHECKING:
     from classification.comparison import Summary
@@ -169,7 +172,7 @@ def _angle_figure(
             label="random",
         )
         is_output = index == len(after) - 1
-        optimum = optimal_angles(
+        optimum = drawn_optima(
             kernel.num_neurons, kernel.dim, half_space and not is_output
         )
         # More neurons than dimensions may not reach the angles of the bound.
@@ -198,17 +201,8 @@ def _columns(kernel: NeuronKernel) -> np.ndarray:
     return weights.reshape(-1, weights.shape[-1])
 
 
-def optimal_angles(
-    num_neurons: int, dim: int, half_space: bool
-) -> tuple[float, ...]:
-    """Angles of all pairs in the known optimum, in degrees; may be none.
-
-    Full space: the simplex, for up to `dim + 1` neurons. Half space:
-    orthogonal neurons, and for more than `dim` the equiangular lines of the
-    Welch bound.
-    """
-    if num_neurons > dim + 1 and not half_space:
-        return ()
-    cosine = optimal_cosine(num_neurons, dim, half_space=half_space)
-    cosines = {cosine, -cosine} if half_space else {cosine}
-    return tuple(math.degrees(math.acos(c)) for c in sorted(cosines))
+def drawn_optima(num_neurons: int, dim: int, half_space: bool) -> set[float]:
+    """Angles of the optimum; of lines those on both sides of 90 degrees."""
+    found = optimal_angles(num_neurons, dim, half_space=half_space)
+    opposites = [180.0 - angle for angle in found] if half_space else []
+    return {*found, *opposites}

@@ -115,7 +115,9 @@ def train(
             keras.callbacks.CSVLogger(str(folder / HISTORY), append=True),
             *extra_callbacks,
             Checkpoints(folder, best),
-            KeepOffProgressBar("energy/", "energy_gap/", CPU_SECONDS),
+            KeepOffProgressBar(
+                "energy/", "energy_gap/", "min_angle/", CPU_SECONDS
+            ),
         ]
         model.fit(
             batches,

@@ -1,6 +1,5 @@
 """Parts of pictures that several programs draw."""
 
-import math
 from pathlib import Path
 
 import numpy as np
@@ -54,15 +53,3 @@ def pairwise_angles(neurons: np.ndarray) -> np.ndarray:
     columns = columns / np.linalg.norm(columns, axis=0)
     cosines = (columns.T @ columns)[np.triu_indices(columns.shape[1], k=1)]
     return np.degrees(np.arccos(np.clip(cosines, -1.0, 1.0)))
-
-
-def random_angle_density(degrees: np.ndarray, dim: int) -> np.ndarray:
-    """Density of the angle of two random directions, per degree."""
-    log_norm = (
-        math.lgamma(dim / 2.0)
-        - math.lgamma((dim - 1) / 2.0)
-        - 0.5 * math.log(math.pi)
-    )
-    sine = np.maximum(np.sin(np.radians(degrees)), 1e-300)
-    density: np.ndarray = np.exp(log_norm + (dim - 2) * np.log(sine))
-    return density * math.pi / 180.0

@@ -137,7 +137,7 @@ def train(run: Run, data: ImageData, folder: Path) -> None:
                         folder, due_epochs(epochs, recipe.snapshots), run.seed
                     ),
                     Backup(folder),
-                    KeepOffProgressBar("energy", "sigma/"),
+                    KeepOffProgressBar("energy", "min_angle", "sigma/"),
                 ],
             )
         except Exception:

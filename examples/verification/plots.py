@@ -12,11 +12,11 @@ from common.figures import (
     pairwise_angles,
     plot_mean_curve,
     plot_paired_values,
-    random_angle_density,
     save_figure,
     style_of,
 )
 from common.identity_data import IdentityData
+from keras_mhe.analysis import random_angle_density
 from keras_mhe.metrics import Verification
 from verification.models import (
     build_model,

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from math import prod
 
 from keras import ops
-from keras.layers import Wrapper
 
-from keras_mhe._kernel_axes import kernel_axes
-from keras_mhe._typing import KerasObject
+from keras_mhe._kernel_axes import KernelAxes, kernel_axes
+from keras_mhe._typing import KerasObject, Tensor
+from keras_mhe.analysis._layers import is_known, named_layers
 from keras_mhe.functional import hyperspherical_energy
-from keras_mhe.layers import AngularMargin
+from keras_mhe.functional._neurons import float_tensor, neuron_columns
 
 
 @dataclass(frozen=True)
@@ -54,16 +54,22 @@ class NeuronKernel:
         size: int = prod(self.variable.shape)
         return size // (self.num_neurons * self.groups)
 
+    def columns(self) -> Tensor:
+        """The present neurons, a float tensor of shape `(dim, N)`.
+
+        With `N` that of all groups, one group after the other.
+        """
+        return neuron_columns(float_tensor(self.variable), self.neuron_axis)
+
     def energy(self, *, power: float, distance: str, half_space: bool) -> float:
         """Hyperspherical energy of the kernel's present values."""
         return float(
             ops.convert_to_numpy(
                 hyperspherical_energy(
-                    self.variable,
+                    self.columns(),
                     power=power,
                     distance=distance,
                     half_space=half_space,
-                    neuron_axis=self.neuron_axis,
                     groups=self.groups,
                 )
             )
@@ -73,11 +79,11 @@ class NeuronKernel:
 def neuron_kernels(model: KerasObject) -> list[NeuronKernel]:
     """Finds the kernels of a built model's layers, nested models included.
 
-    Covers dense, embedding, all convolution and the LSTM, GRU and simple
-    recurrent layers, the heads of `keras_mhe.layers`, and any of these in a
-    wrapper such as `SpectralNormalization`. Kernels with fewer
-    than two neurons to compare, or with vectors of one entry, are left out,
-    and a shared layer counts once.
+    Covers dense, einsum, embedding, all convolution and the LSTM, GRU and
+    simple recurrent layers, the heads of `keras_mhe.layers`, and any of these
+    in a wrapper such as `SpectralNormalization` or in a layer of layers such
+    as `MultiHeadAttention`. Kernels with fewer than two neurons to compare, or
+    with vectors of one entry, are left out, and a shared layer counts once.
 
     Args:
         model: A built Keras model.
@@ -103,31 +109,22 @@ def neuron_kernels(model: KerasObject) -> list[NeuronKernel]:
             "it on data, or give it an Input."
         )
     found: dict[int, NeuronKernel] = {}
-    for name, layer in _named_layers(model):
-        for kernel in _kernels_of_layer(layer, name):
-            if kernel.num_neurons > 1 and kernel.dim > 1:
-                found.setdefault(id(kernel.variable), kernel)
+    for kernel in all_kernels(model):
+        if kernel.num_neurons > 1 and kernel.dim > 1:
+            found.setdefault(id(kernel.variable), kernel)
     return list(found.values())
 
 
-def _named_layers(
-    model: KerasObject, prefix: str = ""
-) -> Iterator[tuple[str, KerasObject]]:
-    for layer in model.layers:
-        name = f"{prefix}{layer.name}"
-        while isinstance(layer, Wrapper):
-            layer = layer.layer
-        if hasattr(layer, "layers"):
-            yield from _named_layers(layer, f"{name}/")
-        else:
-            yield name, layer
+def all_kernels(model: KerasObject) -> Iterator[NeuronKernel]:
+    """Yields every kernel, the smallest too, and shared ones again."""
+    for name, layer in named_layers(model):
+        if is_known(layer) and layer.built:
+            yield from kernels_of_layer(name, layer)
 
 
-def _kernels_of_layer(layer: KerasObject, name: str) -> Iterator[NeuronKernel]:
-    if isinstance(layer, AngularMargin):
-        yield NeuronKernel(name, layer.kernel)
-        return
-    found = list(kernel_axes(layer))
+def kernels_of_layer(name: str, layer: KerasObject) -> Iterator[NeuronKernel]:
+    """Yields the kernels of a built layer of a known kind."""
+    found = axes_of(layer)
     for axes in found:
         yield NeuronKernel(
             name if len(found) == 1 else f"{name}/{axes.path}",
@@ -135,3 +132,8 @@ def _kernels_of_layer(layer: KerasObject, name: str) -> Iterator[NeuronKernel]:
             axes.neuron_axis,
             axes.groups,
         )
+
+
+def axes_of(layer: KerasObject) -> list[KernelAxes]:
+    """Returns the kernels of a layer of a known kind, heads included."""
+    return list(kernel_axes(layer)) or [KernelAxes("kernel")]

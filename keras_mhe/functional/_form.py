@@ -10,7 +10,8 @@ from keras import ops
 
 from keras_mhe import _backend, _numerics, _validation
 from keras_mhe._typing import Tensor
-from keras_mhe.functional._levels import minimum_energy, random_energy
+from keras_mhe.functional._bounds import minimum_energy
+from keras_mhe.functional._levels import random_energy
 from keras_mhe.functional._neurons import Directions
 from keras_mhe.functional._pairs import sum_over_pairs
 from keras_mhe.functional._potentials import Potential

@@ -1,10 +1,15 @@
-"""Energies to compare with: of random directions, and proven minima."""
+"""Energies of random directions, and where an energy lies beside them."""
 
 import math
 
 import numpy as np
 
 from keras_mhe import _validation
+from keras_mhe.functional._bounds import (
+    check_size,
+    minimum_energy,
+    with_antipodal_pairs,
+)
 from keras_mhe.functional._potentials import Potential
 
 
@@ -38,89 +43,14 @@ def random_energy(
         >>> round(random_energy(2, 8, power=2), 6)
         0.6
     """
-    _check_size(num_neurons, dim)
+    check_size(num_neurons, dim)
     potential = Potential(power=power, distance=distance)
     if potential.power >= dim - 1:
         return math.inf
     pair = _mean_over_sphere(potential, dim)
     if not _validation.boolean("half_space", half_space):
         return pair
-    return _with_antipodal_pairs(pair, num_neurons, potential)
-
-
-def minimum_energy(
-    num_neurons: int,
-    dim: int,
-    *,
-    power: float = 2,
-    distance: str = "euclidean",
-    half_space: bool = False,
-) -> float:
-    """Lower bound of the energy of any `num_neurons` directions.
-
-    Full space, Euclidean: the simplex bound `f(c = -1/(N-1))` by Jensen's
-    inequality, attained exactly when `num_neurons <= dim + 1`. The angular
-    potentials are not convex in `c`, so there the value is that of the
-    simplex and no proof. Half space: `f(c) + f(-c)` is increasing and convex
-    in `c**2`, so orthogonal neurons are optimal for `num_neurons <= dim`, and
-    the Welch bound `c**2 = (N-d) / (d (N-1))` holds beyond, attained by
-    equiangular tight frames where they exist.
-
-    Args:
-        num_neurons: Int >= 2.
-        dim: Int >= 2, dimension of the vectors.
-        power: Real number >= 0. Defaults to `2`.
-        distance: `"euclidean"` or `"angular"`. Defaults to `"euclidean"`.
-        half_space: Bool. Defaults to `False`.
-
-    Returns:
-        Float, the energy that no directions can beat; with angles in full
-        space that of the simplex, which some can.
-
-    Raises:
-        ValueError: If an argument is outside its range.
-
-    Example:
-        >>> from keras_mhe.analysis import minimum_energy
-        >>> round(minimum_energy(64, 576, power=2), 5)
-        0.49219
-    """
-    potential = Potential(power=power, distance=distance)
-    cosine = optimal_cosine(num_neurons, dim, half_space=half_space)
-    if not half_space:
-        return potential.value(cosine)
-    pair = (potential.value(cosine) + potential.value(-cosine)) / 2.0
-    return _with_antipodal_pairs(pair, num_neurons, potential)
-
-
-def optimal_cosine(
-    num_neurons: int, dim: int, *, half_space: bool = False
-) -> float:
-    """Cosine of every pair in the arrangement behind `minimum_energy`.
-
-    Args:
-        num_neurons: Int >= 2.
-        dim: Int >= 2, dimension of the vectors.
-        half_space: Bool. Defaults to `False`.
-
-    Returns:
-        Float: that of the regular simplex, which exists for `num_neurons <=
-        dim + 1`; in half space the size of the cosine, whose sign is free: 0
-        for orthogonal neurons, or the Welch bound for more than `dim`.
-
-    Raises:
-        ValueError: If an argument is outside its range.
-
-    Example:
-        >>> from keras_mhe.analysis import optimal_cosine
-        >>> optimal_cosine(3, 2), optimal_cosine(3, 4, half_space=True)
-        (-0.5, 0.0)
-    """
-    _check_size(num_neurons, dim)
-    if not _validation.boolean("half_space", half_space):
-        return -1.0 / (num_neurons - 1)
-    excess = max(num_neurons - dim, 0)
-    return math.sqrt(excess / (dim * (num_neurons - 1)))
+    return with_antipodal_pairs(pair, num_neurons, potential)
 
 
 def energy_gap(
@@ -161,22 +91,6 @@ def energy_gap(
     if math.isinf(random):
         return math.nan
     return (energy - lowest) / (random - lowest)
-
-
-def _check_size(num_neurons: int, dim: int) -> None:
-    for name, value in (("num_neurons", num_neurons), ("dim", dim)):
-        if _validation.positive_integer(name, value) < 2:
-            raise ValueError(
-                f"`{name}` must be an integer >= 2. Received: {name}={value}."
-            )
-
-
-def _with_antipodal_pairs(
-    pair: float, num_neurons: int, potential: Potential
-) -> float:
-    """Mean over the `N(2N-1)` pairs of half space, `N` of them antipodal."""
-    others = 2 * (num_neurons - 1)
-    return (others * pair + potential.value(-1.0)) / (others + 1)
 
 
 def _mean_over_sphere(potential: Potential, dim: int) -> float:

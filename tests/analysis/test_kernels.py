@@ -73,6 +73,49 @@ CASES = {
     "GRU": (lambda: layers.GRU(3), (4, 5), [("", -1, 3, 3, 5)]),
     "SimpleRNN": (lambda: layers.SimpleRNN(3), (4, 5), [("", -1, 1, 3, 5)]),
     "ArcFace": (lambda: ArcFace(6), (4,), [("", -1, 1, 6, 4)]),
+    "SimpleRNN of cells": (
+        lambda: layers.RNN([layers.GRUCell(3), layers.SimpleRNNCell(4)]),
+        (4, 5),
+        [
+            ("/stacked_rnn_cells/gru_cell", -1, 3, 3, 5),
+            ("/stacked_rnn_cells/simple_rnn_cell", -1, 1, 4, 3),
+        ],
+    ),
+    "LSTM in both directions": (
+        lambda: layers.Bidirectional(layers.LSTM(3, name="lstm")),
+        (4, 5),
+        [("/forward_lstm", -1, 4, 3, 5), ("/backward_lstm", -1, 4, 3, 5)],
+    ),
+    "ConvLSTM1D": (
+        lambda: layers.ConvLSTM1D(3, 2),
+        (4, 5, 2),
+        [("", -1, 4, 3, 4)],
+    ),
+    "EinsumDense": (
+        lambda: layers.EinsumDense("abc,cd->abd", (4, 5)),
+        (4, 3),
+        [("", -1, 1, 5, 3)],
+    ),
+    "EinsumDense with two axes of outputs": (
+        lambda: layers.EinsumDense("ab,bcd->acd", (3, 2)),
+        (4,),
+        [("", (1, 2), 1, 6, 4)],
+    ),
+    "EinsumDense with a kernel for each position": (
+        lambda: layers.EinsumDense("abc,bcd->abd", (3, 5)),
+        (3, 4),
+        [("", (0, 2), 3, 5, 4)],
+    ),
+    "EinsumDense with any axes": (
+        lambda: layers.EinsumDense("...x,xy->...y", 5),
+        (2, 3, 4),
+        [("", -1, 1, 5, 4)],
+    ),
+    "TimeDistributed": (
+        lambda: layers.TimeDistributed(layers.Dense(5)),
+        (3, 4),
+        [("", -1, 1, 5, 4)],
+    ),
     "one unit": (lambda: layers.Dense(1), (4,), []),
     "one input": (lambda: layers.Dense(4), (1,), []),
     "no kernel": (lambda: layers.BatchNormalization(), (4,), []),
@@ -146,3 +189,55 @@ def test_shared_layer_counts_once():
 def test_model_without_kernels():
     model = keras.Sequential([keras.Input((4,)), layers.ReLU()])
     assert neuron_kernels(model) == []
+
+
+def test_attention():
+    inputs = keras.Input((5, 6))
+    outputs = layers.MultiHeadAttention(2, 4, name="attention")(inputs, inputs)
+    found = neuron_kernels(keras.Model(inputs, outputs))
+    inner = ("query", "key", "value", "attention_output")
+    assert [k.name for k in found] == [f"attention/{name}" for name in inner]
+    assert [k.neuron_axis for k in found] == [(1, 2)] * 3 + [-1]
+    assert [(k.num_neurons, k.dim) for k in found] == [(8, 6)] * 3 + [(6, 8)]
+
+
+class Block(layers.Layer):
+    """A layer of layers, with one in a list."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.first = layers.Dense(4, name="first")
+        self.others = [layers.Dense(3, name="other")]
+
+    def call(self, inputs):
+        return self.others[0](self.first(inputs))
+
+
+class Whole(keras.Model):
+    """A subclassed model."""
+
+    def __init__(self):
+        super().__init__()
+        self.block = Block(name="block")
+        self.last = layers.Dense(2, name="last")
+
+    def call(self, inputs):
+        return self.last(self.block(inputs))
+
+
+def test_layers_of_layers_and_subclassed_models():
+    model = Whole()
+    model(np.ones((1, 5), "float32"))
+    names = [kernel.name for kernel in neuron_kernels(model)]
+    assert names == ["block/first", "block/other", "last"]
+
+
+def test_lora():
+    layer = layers.Dense(4)
+    model = keras.Sequential([keras.Input((5,)), layer])
+    layer.enable_lora(2)
+    (kernel,) = neuron_kernels(model)
+    assert (kernel.num_neurons, kernel.dim) == (4, 5)
+    assert np.isfinite(
+        kernel.energy(power=2, distance="euclidean", half_space=False)
+    )

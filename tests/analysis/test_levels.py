@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 from scipy.special import digamma, gammaln
 
-from keras_mhe.analysis import energy_gap, minimum_energy, random_energy
+from keras_mhe.analysis import (
+    energy_bound,
+    energy_gap,
+    minimum_energy,
+    random_energy,
+)
 from support import numpy_reference
 
 DIMS = (2, 3, 4, 8, 27, 64, 576, 4608)
@@ -166,3 +171,74 @@ def test_errors(level, sizes, arguments, message):
         level(*sizes, **arguments)
     with pytest.raises(ValueError, match=re.escape(message)):
         energy_gap(1.0, *sizes, **arguments)
+
+
+# Bounds.
+
+
+def arrangement_of(name, num_neurons, dim):
+    """Neurons, in rows, that attain a bound."""
+    if name == "simplex":
+        # The corners of a simplex, turned into `num_neurons - 1` entries.
+        corners = np.eye(num_neurons) - 1.0 / num_neurons
+        left, sizes, _ = np.linalg.svd(corners)
+        rows = left[:, :-1] * sizes[:-1]
+        return np.pad(rows, ((0, 0), (0, dim - num_neurons + 1)))
+    if name == "cross-polytope":
+        return np.concatenate([np.eye(dim), -np.eye(dim)])
+    return np.eye(dim)[:num_neurons]
+
+
+@pytest.mark.parametrize("form", FORMS, ids=str)
+@pytest.mark.parametrize(
+    ("num_neurons", "dim"), [(2, 2), (3, 5), (4, 3), (4, 2), (6, 3), (8, 4)]
+)
+def test_attained_bounds_are_energies(form, num_neurons, dim):
+    bound = energy_bound(num_neurons, dim, **form)
+    if bound is None:
+        assert form["distance"] == "angular"
+        assert not form["half_space"]
+        return
+    assert bound.energy == minimum_energy(num_neurons, dim, **form)
+    if not bound.is_attained:
+        assert form["half_space"]
+        assert bound.arrangement == "equiangular"
+        return
+    rows = arrangement_of(bound.arrangement, num_neurons, dim)
+    actual = numpy_reference.energy(rows, neuron_axis=0, **form)
+    np.testing.assert_allclose(actual, bound.energy, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("form", FORMS, ids=str)
+@pytest.mark.parametrize(("num_neurons", "dim"), [(3, 4), (6, 3), (7, 3)])
+def test_no_directions_are_below_the_bound(form, num_neurons, dim):
+    bound = energy_bound(num_neurons, dim, **form)
+    if bound is None:
+        return
+    rng = np.random.default_rng(3)
+    for _ in range(20):
+        rows = rng.normal(size=(num_neurons, dim))
+        energy = numpy_reference.energy(rows, neuron_axis=0, **form)
+        assert energy > bound.energy
+
+
+@pytest.mark.parametrize(
+    ("num_neurons", "dim", "half_space", "expected"),
+    [
+        (5, 4, False, ("simplex", True)),
+        (6, 4, False, ("simplex", False)),
+        (8, 4, False, ("cross-polytope", True)),
+        (9, 4, False, ("simplex", False)),
+        (4, 4, True, ("orthogonal", True)),
+        (5, 4, True, ("equiangular", False)),
+    ],
+)
+def test_which_bound(num_neurons, dim, half_space, expected):
+    bound = energy_bound(num_neurons, dim, half_space=half_space)
+    assert (bound.arrangement, bound.is_attained) == expected
+
+
+def test_angles_in_full_space_are_proven_for_two_neurons():
+    bound = energy_bound(2, 3, power=1, distance="angular")
+    assert bound.energy == pytest.approx(1.0 / math.pi)
+    assert energy_bound(3, 3, power=1, distance="angular") is None

@@ -11,7 +11,7 @@ import pytest
 from classification.batches import TrainingBatches, random_crops
 from classification.methods import Method
 from classification.network import cnn9
-from classification.plots import optimal_angles
+from classification.plots import drawn_optima
 from classification.recipes import (
     PUBLISHED,
     SHORT,
@@ -197,11 +197,12 @@ def test_schedules() -> None:
 def test_angles_and_optima() -> None:
     angles = pairwise_angles(np.array([[1.0, 0.0, -1.0], [0.0, 2.0, 0.0]]))
     np.testing.assert_allclose(sorted(angles), [90, 90, 180], atol=1e-4)
-    assert optimal_angles(3, 4, half_space=True) == pytest.approx((90.0,))
-    assert optimal_angles(3, 4, half_space=False) == pytest.approx((120.0,))
-    assert optimal_angles(9, 4, half_space=False) == ()
+    assert drawn_optima(3, 4, half_space=True) == {90.0}
+    (simplex,) = drawn_optima(3, 4, half_space=False)
+    assert simplex == pytest.approx(120.0)
+    assert drawn_optima(9, 4, half_space=False) == set()
     # Six equiangular lines in three dimensions, the icosahedron's diagonals.
-    low, high = sorted(optimal_angles(6, 3, half_space=True))
+    low, high = sorted(drawn_optima(6, 3, half_space=True))
     assert low == pytest.approx(63.4349, abs=1e-3)
     assert high == pytest.approx(180 - 63.4349, abs=1e-3)
 

@@ -1,0 +1,77 @@
+"""Angles to compare with: of random directions, and of the optimum."""
+
+import math
+
+import numpy as np
+
+from keras_mhe.functional._bounds import optimal_cosine
+
+
+def random_angle_density(
+    degrees: np.ndarray, dim: int, *, half_space: bool = False
+) -> np.ndarray:
+    """Density of the angle between two random directions.
+
+    Args:
+        degrees: Array of angles in degrees, from 0 to 180, in half space to
+            90.
+        dim: Int >= 2, dimension of the vectors.
+        half_space: Bool. Whether it is the angle between lines. Defaults to
+            `False`.
+
+    Returns:
+        Float64 array of the shape of `degrees`, per degree; its integral is
+        1.
+
+    Raises:
+        ValueError: If `dim` is outside its range.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_mhe.analysis import random_angle_density
+        >>> random_angle_density(np.array([90.0]), 3).round(5)
+        array([0.00873])
+    """
+    optimal_cosine(2, dim)  # Checks the dimension.
+    log_norm = (
+        math.lgamma(dim / 2.0)
+        - math.lgamma((dim - 1) / 2.0)
+        - 0.5 * math.log(math.pi)
+    )
+    sine = np.maximum(np.sin(np.radians(degrees)), 1e-300)
+    density: np.ndarray = np.exp(log_norm + (dim - 2) * np.log(sine))
+    # The opposite of an angle is another angle between the same lines.
+    return density * (math.pi / 90.0 if half_space else math.pi / 180.0)
+
+
+def optimal_angles(
+    num_neurons: int, dim: int, *, half_space: bool = False
+) -> tuple[float, ...]:
+    """Angles that all pairs have in the arrangement of least energy.
+
+    Args:
+        num_neurons: Int >= 2.
+        dim: Int >= 2, dimension of the vectors.
+        half_space: Bool. Whether they are angles between lines. Defaults to
+            `False`.
+
+    Returns:
+        Degrees: one for the simplex (up to `dim + 1` neurons), and in half
+        space for orthogonal (up to `dim`) or equiangular neurons, which need
+        not exist; two for the cross-polytope (`2 dim` neurons); none where
+        the angles of the optimum are not known.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+
+    Example:
+        >>> from keras_mhe.analysis import optimal_angles
+        >>> [round(angle, 6) for angle in optimal_angles(3, 2)]
+        [120.0]
+        >>> optimal_angles(6, 3), optimal_angles(5, 3)
+        ((90.0, 180.0), ())
+    """
+    cosine = optimal_cosine(num_neurons, dim, half_space=half_space)
+    if not half_space and num_neurons > dim + 1:
+        return (90.0, 180.0) if num_neurons == 2 * dim else ()
+    return (math.degrees(math.acos(cosine)),)

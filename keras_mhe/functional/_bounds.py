@@ -1,0 +1,180 @@
+"""Energies that no directions are below, and the angles behind them."""
+
+import math
+from dataclasses import dataclass
+
+from keras_mhe import _validation
+from keras_mhe.functional._potentials import Potential
+
+
+def minimum_energy(
+    num_neurons: int,
+    dim: int,
+    *,
+    power: float = 2,
+    distance: str = "euclidean",
+    half_space: bool = False,
+) -> float:
+    """Lower bound of the energy of any `num_neurons` directions.
+
+    That of `energy_bound`, where it is proven. With angles in full space it
+    is the energy of the simplex, which some directions can beat.
+
+    Args:
+        num_neurons: Int >= 2.
+        dim: Int >= 2, dimension of the vectors.
+        power: Real number >= 0. Defaults to `2`.
+        distance: `"euclidean"` or `"angular"`. Defaults to `"euclidean"`.
+        half_space: Bool. Defaults to `False`.
+
+    Returns:
+        Float.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+
+    Example:
+        >>> from keras_mhe.analysis import minimum_energy
+        >>> round(minimum_energy(64, 576, power=2), 5)
+        0.49219
+    """
+    form = {"power": power, "distance": distance, "half_space": half_space}
+    bound = energy_bound(num_neurons, dim, **form)  # type: ignore[arg-type]
+    if bound is not None:
+        return bound.energy
+    potential = Potential(power=power, distance=distance)
+    return potential.value(optimal_cosine(num_neurons, dim))
+
+
+@dataclass(frozen=True)
+class EnergyBound:
+    """An energy that no directions are below, by a proof.
+
+    Attributes:
+        energy: Float.
+        arrangement: Whose energy it is: `"simplex"`, `"cross-polytope"`,
+            `"orthogonal"` or `"equiangular"`.
+        is_attained: Whether that arrangement exists for these numbers of
+            neurons and dimensions; if not known, the minimum is there or
+            above.
+
+    Example:
+        >>> from keras_mhe.analysis import energy_bound
+        >>> energy_bound(4, 3).arrangement
+        'simplex'
+    """
+
+    energy: float
+    arrangement: str
+    is_attained: bool
+
+
+def energy_bound(
+    num_neurons: int,
+    dim: int,
+    *,
+    power: float = 2,
+    distance: str = "euclidean",
+    half_space: bool = False,
+) -> EnergyBound | None:
+    """The best proven lower bound of the energy that the library knows.
+
+    Full space, Euclidean: the simplex bound `f(c = -1/(N-1))` by Jensen's
+    inequality, attained exactly when `num_neurons <= dim + 1`, and for
+    `num_neurons = 2 dim` the cross-polytope (orthogonal axes and their
+    opposites; Cohn and Kumar 2007). The angular potentials are not convex in
+    `c`, so more than two neurons have no bound there. Half space:
+    `f(c) + f(-c)` is increasing and convex in `c**2`, so orthogonal neurons
+    are optimal for `num_neurons <= dim`, and the Welch bound
+    `c**2 = (N-d) / (d (N-1))` holds beyond, attained by equiangular tight
+    frames where they exist.
+
+    Args:
+        num_neurons: Int >= 2.
+        dim: Int >= 2, dimension of the vectors.
+        power: Real number >= 0. Defaults to `2`.
+        distance: `"euclidean"` or `"angular"`. Defaults to `"euclidean"`.
+        half_space: Bool. Defaults to `False`.
+
+    Returns:
+        An `EnergyBound`, or `None` where nothing is proven.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+
+    Example:
+        >>> from keras_mhe.analysis import energy_bound
+        >>> energy_bound(64, 576).is_attained, energy_bound(64, 16).is_attained
+        (True, False)
+        >>> energy_bound(64, 576, distance="angular") is None
+        True
+
+    References:
+        Cohn and Kumar, "Universally optimal distribution of points on
+        spheres", Journal of the AMS 20, 2007, arXiv:math/0607446.
+    """
+    potential = Potential(power=power, distance=distance)
+    cosine = optimal_cosine(num_neurons, dim, half_space=half_space)
+    if half_space:
+        pair = (potential.value(cosine) + potential.value(-cosine)) / 2.0
+        energy = with_antipodal_pairs(pair, num_neurons, potential)
+        is_attained = num_neurons <= dim
+        name = "orthogonal" if is_attained else "equiangular"
+        return EnergyBound(energy, name, is_attained)
+    if potential.distance == "angular" and num_neurons > 2:
+        return None
+    if num_neurons == 2 * dim:
+        energy = with_antipodal_pairs(potential.value(0.0), dim, potential)
+        return EnergyBound(energy, "cross-polytope", True)
+    is_attained = num_neurons <= dim + 1
+    return EnergyBound(potential.value(cosine), "simplex", is_attained)
+
+
+def optimal_cosine(
+    num_neurons: int, dim: int, *, half_space: bool = False
+) -> float:
+    """The largest cosine of two neurons cannot be below this.
+
+    It is the cosine of every pair of the simplex, in half space of orthogonal
+    or equiangular neurons.
+
+    Args:
+        num_neurons: Int >= 2.
+        dim: Int >= 2, dimension of the vectors.
+        half_space: Bool. Defaults to `False`.
+
+    Returns:
+        Float: that of the regular simplex, which exists for `num_neurons <=
+        dim + 1`; in half space the size of the cosine, whose sign is free: 0
+        for orthogonal neurons, or the Welch bound for more than `dim`.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+
+    Example:
+        >>> from keras_mhe.analysis import optimal_cosine
+        >>> optimal_cosine(3, 2), optimal_cosine(3, 4, half_space=True)
+        (-0.5, 0.0)
+    """
+    check_size(num_neurons, dim)
+    if not _validation.boolean("half_space", half_space):
+        return -1.0 / (num_neurons - 1)
+    excess = max(num_neurons - dim, 0)
+    return math.sqrt(excess / (dim * (num_neurons - 1)))
+
+
+def check_size(num_neurons: int, dim: int) -> None:
+    """Raises if there are fewer than two neurons or entries."""
+    for name, value in (("num_neurons", num_neurons), ("dim", dim)):
+        if _validation.positive_integer(name, value) < 2:
+            raise ValueError(
+                f"`{name}` must be an integer >= 2. Received: {name}={value}."
+            )
+
+
+def with_antipodal_pairs(
+    pair: float, num_neurons: int, potential: Potential
+) -> float:
+    """Mean over the `N(2N-1)` pairs of half space, `N` of them antipodal."""
+    others = 2 * (num_neurons - 1)
+    return (others * pair + potential.value(-1.0)) / (others + 1)
