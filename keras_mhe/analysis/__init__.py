@@ -1,18 +1,34 @@
 """Looking at whole models: kernels, their energies, and levels to compare."""
 
+from keras_mhe.analysis._angles import optimal_angles, random_angle_density
+from keras_mhe.analysis._audit import (
+    Audit,
+    KernelAudit,
+    audit,
+    audit_features,
+)
 from keras_mhe.analysis._kernels import NeuronKernel, neuron_kernels
-from keras_mhe.functional._levels import (
-    energy_gap,
+from keras_mhe.functional._bounds import (
+    EnergyBound,
+    energy_bound,
     minimum_energy,
     optimal_cosine,
-    random_energy,
 )
+from keras_mhe.functional._levels import energy_gap, random_energy
 
 __all__ = [
+    "Audit",
+    "EnergyBound",
+    "KernelAudit",
     "NeuronKernel",
+    "audit",
+    "audit_features",
+    "energy_bound",
     "energy_gap",
     "minimum_energy",
     "neuron_kernels",
+    "optimal_angles",
     "optimal_cosine",
+    "random_angle_density",
     "random_energy",
 ]

@@ -1,0 +1,303 @@
+"""`audit`: every column against loops in float64, and what it cannot tell."""
+
+import csv
+import io
+import json
+import math
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import keras_mhe
+from keras_mhe.analysis import (
+    Audit,
+    _neighbors,
+    audit,
+    audit_features,
+    energy_bound,
+    energy_gap,
+    neuron_kernels,
+)
+from support import numpy_reference
+
+RNG = np.random.default_rng(7)
+FORMS = [
+    {"power": power, "distance": distance, "half_space": half_space}
+    for power, distance in ((2, "euclidean"), (0, "angular"))
+    for half_space in (False, True)
+]
+
+
+def model_of():
+    keras.utils.set_random_seed(1)
+    return keras.Sequential(
+        [
+            keras.Input((6, 6, 2)),
+            layers.Conv2D(9, 3, name="conv"),
+            layers.DepthwiseConv2D(2, depth_multiplier=3, name="depthwise"),
+            layers.Flatten(),
+            layers.Dense(12, name="hidden"),
+            layers.Dense(4, name="classes"),
+        ]
+    )
+
+
+def angle(first, second, half_space):
+    """Degrees between two vectors or lines."""
+    first = first / np.linalg.norm(first)
+    second = second / np.linalg.norm(second)
+    found = math.degrees(
+        2 * math.atan2(
+            np.linalg.norm(first - second), np.linalg.norm(first + second)
+        )
+    )  # fmt: skip
+    return min(found, 180.0 - found) if half_space else found
+
+
+def angles_by_loops(vectors, groups, half_space):
+    """Maps pairs of the same group to their angles."""
+    size = len(vectors) // groups
+    return {
+        (i, j): angle(vectors[i], vectors[j], half_space)
+        for i in range(len(vectors))
+        for j in range(i + 1, len(vectors))
+        if i // size == j // size
+    }
+
+
+@pytest.mark.parametrize("form", FORMS, ids=str)
+def test_rows_against_loops(form):
+    model = model_of()
+    found = audit(model, **form)
+    kernels = neuron_kernels(model)
+    assert [row.layer for row in found] == [kernel.name for kernel in kernels]
+    for row, kernel in zip(found, kernels, strict=True):
+        assert row.neurons == kernel.num_neurons
+        assert row.dimension == kernel.dim
+        assert row.groups == kernel.groups
+        weights = keras.ops.convert_to_numpy(kernel.variable)
+        energy = numpy_reference.energy(
+            weights,
+            neuron_axis=kernel.neuron_axis,
+            groups=kernel.groups,
+            **form,
+        )
+        np.testing.assert_allclose(row.energy, energy, rtol=1e-5)
+        pairs = angles_by_loops(
+            numpy_reference.neuron_vectors(weights, kernel.neuron_axis),
+            kernel.groups,
+            form["half_space"],
+        )
+        nearest = min(pairs, key=pairs.get)
+        assert row.nearest == nearest
+        np.testing.assert_allclose(row.min_angle, pairs[nearest], rtol=1e-4)
+        assert row.min_angle <= row.max_angle
+        # Each pair is counted from both sides.
+        degrees = 90 if form["half_space"] else 180
+        assert row.angle_counts.shape == (degrees,)
+        assert row.angle_counts.sum() == 2 * len(pairs)
+        by_loops, _ = np.histogram(list(pairs.values()), np.arange(degrees + 1))
+        # Angles within rounding of a whole degree may fall on either side.
+        assert np.abs(row.angle_counts - 2 * by_loops).sum() <= 4
+        assert (row.duplicates, row.dead) == (0, 0)
+
+
+@pytest.mark.parametrize("form", FORMS, ids=str)
+def test_gap_is_claimed_where_it_is_proven(form):
+    is_proven = form["half_space"] or form["distance"] == "euclidean"
+    for row in audit(model_of(), **form):
+        bound = energy_bound(row.neurons, row.dimension, **form)
+        if is_proven:
+            gap = energy_gap(row.energy, row.neurons, row.dimension, **form)
+            # The depthwise filters have too few entries for power 2.
+            assert row.has_gap == (row.dimension > form["power"] + 1)
+            np.testing.assert_equal(row.gap, gap)
+            above = "" if bound.is_attained else "above "
+            assert row.bound == above + bound.arrangement
+        else:
+            assert bound is None
+            assert math.isnan(row.gap)
+            assert not row.has_gap
+            assert row.bound == "not proven"
+
+
+def test_tiles_give_the_same(monkeypatch):
+    features = RNG.normal(size=(70, 5)).astype("float32")
+    whole = audit_features(features)[0]
+    monkeypatch.setattr(_neighbors, "_TILE_SIZE", 70 * 9)
+    tiled = audit_features(features)[0]
+    assert tiled == whole
+    np.testing.assert_array_equal(tiled.angle_counts, whole.angle_counts)
+
+
+def test_large_layers_count_a_part_of_the_angles(monkeypatch):
+    features = RNG.normal(size=(90, 6)).astype("float32")
+    whole = audit_features(features)[0]
+    monkeypatch.setattr(_neighbors, "_COUNTED", 30)
+    part = audit_features(features)[0]
+    assert part == whole
+    assert part.angle_counts.sum() == 30 * 89
+    assert np.all(part.angle_counts <= whole.angle_counts)
+
+
+def test_duplicate_opposite_and_dead_neurons():
+    features = RNG.normal(size=(8, 20))
+    features[3] = 5.0 * features[6]
+    features[1] = -0.1 * features[2]
+    features[4] = 1e-5 * features[4]
+    features[5] = 0.0
+    full = audit_features(features)[0]
+    assert (full.duplicates, full.dead, full.nearest) == (2, 2, (3, 6))
+    assert full.min_angle == pytest.approx(0.0, abs=1e-5)
+    assert full.gap > 1e4
+    half = audit_features(features, half_space=True)[0]
+    assert (half.duplicates, half.dead) == (4, 2)
+
+
+def test_small_angles_are_exact():
+    turn = math.radians(0.003)
+    features = np.array(
+        [[1.0, 0.0, 0.0], [math.cos(turn), math.sin(turn), 0.0], [0, 0, 1.0]]
+    )
+    row = audit_features(features.astype("float32"))[0]
+    assert row.min_angle == pytest.approx(0.003, rel=1e-4)
+    assert row.nearest == (0, 1)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_any_length(scale):
+    features = RNG.normal(size=(6, 9))
+    usual = audit_features(features.astype("float32"))[0]
+    scaled = audit_features((scale * features).astype("float32"))[0]
+    assert scaled.nearest == usual.nearest
+    assert scaled.energy == pytest.approx(usual.energy, rel=1e-5)
+    assert scaled.dead == 0
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_neurons_that_are_not_finite(value):
+    features = RNG.normal(size=(6, 9)).astype("float32")
+    features[2, 4] = value
+    row = audit_features(features)[0]
+    assert math.isnan(row.energy)
+    assert math.isnan(row.gap)
+    assert row.has_gap
+    assert row.dead == 1
+    assert 2 not in row.nearest
+    assert audit_features(features).to_dict()["rows"][0]["energy"] is None
+
+
+def test_no_neuron_has_a_direction():
+    row = audit_features(np.zeros((3, 4), "float32"))[0]
+    assert math.isnan(row.min_angle)
+    assert row.nearest is None
+    assert row.dead == 3
+    assert row.energy == 0.5
+    assert " - " in str(audit_features(np.zeros((3, 4), "float32")))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "int32"])
+def test_other_dtypes(dtype):
+    features = np.round(8 * RNG.normal(size=(6, 9)))
+    row = audit_features(keras.ops.cast(features, dtype))[0]
+    usual = audit_features(features.astype("float32"))[0]
+    assert row == usual
+
+
+def test_chosen_layers():
+    model = model_of()
+    chosen = audit(model, layers=["c*", "hidden"])
+    assert [row.layer for row in chosen] == ["conv", "hidden", "classes"]
+    with pytest.raises(
+        ValueError, match=r"`layers` must name layers .* Received: 'last'"
+    ):
+        audit(model, layers=["last"])
+
+
+def test_it_is_a_sequence():
+    found = audit(model_of())
+    assert isinstance(found, Audit)
+    assert len(found) == 4
+    assert found[0].layer == "conv"
+    assert [row.layer for row in found[1:3]] == ["depthwise", "hidden"]
+    assert found[-1] in found
+
+
+def test_table():
+    found = audit(model_of())
+    lines = str(found).splitlines()
+    titles = "layer neurons groups dim energy gap bound angle at most nearest"
+    assert lines[0].split() == [*titles.split(), "same", "dead"]
+    assert len(lines) == 2 + 4 + 1
+    assert lines[2].startswith("conv")
+    assert f" {found[0].energy:.5f} " in lines[2]
+    assert lines[-1] == (
+        "Energy: power 2, euclidean, full space. Gap: 0 is the bound, 1 is "
+        "random."
+    )
+    # Without groups there is no such column.
+    assert "groups" not in str(audit(model_of(), layers=["conv", "hidden"]))
+    assert "<td>conv</td>" in found._repr_html_()
+    assert repr(found) == str(found)
+
+
+def test_table_says_why_gaps_are_missing():
+    text = str(audit(model_of(), distance="angular"))
+    assert "With angles in full space no minimum is proven." in text
+    text = str(audit(model_of(), power=30))
+    assert (
+        "Random directions of 31 or fewer entries have no finite energy" in text
+    )
+
+
+def test_dict_is_json_and_csv_can_be_read():
+    found = audit(model_of(), distance="angular", power=1, half_space=True)
+    content = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert content["power"] == 1
+    assert content["distance"] == "angular"
+    assert content["half_space"] is True
+    rows = list(csv.DictReader(io.StringIO(found.to_csv())))
+    for row, plain, text in zip(found, content["rows"], rows, strict=True):
+        assert plain["layer"] == text["layer"] == row.layer
+        assert plain["energy"] == float(text["energy"]) == row.energy
+        assert plain["nearest"] == list(row.nearest)
+        assert text["nearest"] == "{} {}".format(*row.nearest)
+        assert "angle_counts" not in plain
+
+
+def test_top_level_names():
+    assert keras_mhe.audit is audit
+
+
+def test_model_without_kernels():
+    model = keras.Sequential([keras.Input((4,)), layers.ReLU()])
+    with pytest.raises(ValueError, match=r"`model` must have .* Received"):
+        audit(model)
+
+
+def test_model_without_weights():
+    with pytest.raises(ValueError, match="`model` must be built"):
+        audit(keras.Sequential([layers.Dense(3)]))
+
+
+@pytest.mark.parametrize("shape", [(3,), (1, 4), (4, 1), (2, 2, 2)])
+def test_features_of_another_shape(shape):
+    with pytest.raises(ValueError, match=r"`features` must have the shape"):
+        audit_features(np.ones(shape))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"power": -1}, "`power` must be"),
+        ({"distance": "l2"}, "`distance` must be"),
+        ({"half_space": 1}, "`half_space` must be"),
+    ],
+)
+def test_wrong_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        audit(model_of(), **arguments)
+    with pytest.raises(ValueError, match=message):
+        audit_features(np.eye(3), **arguments)
