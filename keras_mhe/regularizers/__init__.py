@@ -10,10 +10,11 @@ from keras_mhe.regularizers._holes import Covering, Polarization
 from keras_mhe.regularizers._mhe import MHE
 from keras_mhe.regularizers._published import PublishedMHE
 from keras_mhe.regularizers._published_gan import PublishedGANMHE
-from keras_mhe.regularizers._sum import RegularizerSum
+from keras_mhe.regularizers._sum import AddedRegularizer, RegularizerSum
 
 __all__ = [
     "MHE",
+    "AddedRegularizer",
     "CompressiveMHE",
     "Covering",
     "GramDeterminant",

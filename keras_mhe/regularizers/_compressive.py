@@ -8,11 +8,11 @@ from keras_mhe._typing import Tensor
 from keras_mhe.functional import compressive_energy
 from keras_mhe.functional._form import EnergyForm
 from keras_mhe.functional._projections import KINDS
-from keras_mhe.regularizers._sum import SummableRegularizer
+from keras_mhe.regularizers._sum import ScheduledRegularizer
 
 
 @register("CompressiveMHE")
-class CompressiveMHE(SummableRegularizer):
+class CompressiveMHE(ScheduledRegularizer):
     """Hyperspherical energy of neurons that are projected to few dimensions.
 
     Adds `strength * compressive_energy(kernel, ...)` to the loss. The
@@ -102,7 +102,11 @@ class CompressiveMHE(SummableRegularizer):
         """Returns `strength` times the energy of the kernel `x`, float32."""
         arguments = self.get_config()
         del arguments["strength"]
-        return self.strength * compressive_energy(x, **arguments)
+        return (
+            self.schedule_factor
+            * self.strength
+            * compressive_energy(x, **arguments)
+        )
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments as plain JSON values."""

@@ -12,11 +12,11 @@ from keras_mhe.regularizers._published_gan import (
     GAN_STRENGTHS,
     PublishedGANMHE,
 )
-from keras_mhe.regularizers._sum import SummableRegularizer
+from keras_mhe.regularizers._sum import ScheduledRegularizer
 
 
 @register("MHE")
-class MHE(SummableRegularizer):
+class MHE(ScheduledRegularizer):
     """Minimum Hyperspherical Energy: keeps the neurons of a layer diverse.
 
     Adds `strength * hyperspherical_energy(kernel, ...)` to the loss. The
@@ -147,17 +147,21 @@ class MHE(SummableRegularizer):
         others: Tensor | None = None,
     ) -> Tensor:
         """Returns `strength` times the energy of the kernel `x`, float32."""
-        return self.strength * hyperspherical_energy(
-            x,
-            power=self.power,
-            distance=self.distance,
-            half_space=self.half_space,
-            neuron_axis=self.neuron_axis,
-            groups=self.groups,
-            epsilon=self.epsilon,
-            anchors=anchors,
-            others=others,
-            block_size=self.block_size,
+        return (
+            self.schedule_factor
+            * self.strength
+            * hyperspherical_energy(
+                x,
+                power=self.power,
+                distance=self.distance,
+                half_space=self.half_space,
+                neuron_axis=self.neuron_axis,
+                groups=self.groups,
+                epsilon=self.epsilon,
+                anchors=anchors,
+                others=others,
+                block_size=self.block_size,
+            )
         )
 
     def get_config(self) -> dict[str, Any]:

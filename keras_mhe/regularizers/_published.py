@@ -8,7 +8,7 @@ from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
 from keras_mhe.functional._energy import energy_of_potential
 from keras_mhe.functional._potentials import Potential
-from keras_mhe.regularizers._sum import SummableRegularizer
+from keras_mhe.regularizers._sum import ScheduledRegularizer
 
 #: Added to the squared norm of each neuron by the program.
 _NORM_EPSILON = 1e-4
@@ -35,7 +35,7 @@ _OUTPUT_FACTOR = 10.0
 
 
 @register("PublishedMHE")
-class PublishedMHE(SummableRegularizer):
+class PublishedMHE(ScheduledRegularizer):
     """The published TensorFlow program's energy term, number for number.
 
     Made by `MHE.from_reference`. Use it to reproduce the published
@@ -94,6 +94,7 @@ class PublishedMHE(SummableRegularizer):
     def __call__(self, x: Tensor) -> Tensor:
         """Returns the term of the kernel `x`, float32."""
         potential, factor = _FORMS[self.power_s]
+        factor *= self.schedule_factor
         if self.output_layer:
             factor *= _OUTPUT_FACTOR
         return factor * energy_of_potential(

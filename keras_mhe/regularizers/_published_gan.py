@@ -10,7 +10,7 @@ from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
 from keras_mhe.functional._energy import energy_of_potential
 from keras_mhe.functional._potentials import Potential
-from keras_mhe.regularizers._sum import SummableRegularizer
+from keras_mhe.regularizers._sum import ScheduledRegularizer
 
 #: Added to the squared distance of a pair.
 _OFFSET = 1e-4
@@ -23,7 +23,7 @@ _POTENTIAL = Potential(power=0, offset=_OFFSET)
 
 
 @register("PublishedGANMHE")
-class PublishedGANMHE(SummableRegularizer):
+class PublishedGANMHE(ScheduledRegularizer):
     """The published MHE-GAN program's energy term, number for number.
 
     Made by `MHE.from_reference("gan")` and `("sn_gan")`. The term of a kernel
@@ -76,7 +76,8 @@ class PublishedGANMHE(SummableRegularizer):
         )
         n = ops.shape(x)[-1]
         constant = -(n + 1) / (2 * n) * math.log(_OFFSET)
-        return self.strength * ((n - 1) / n * energy + constant)
+        strength = self.schedule_factor * self.strength
+        return strength * ((n - 1) / n * energy + constant)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments as plain JSON values."""

@@ -4,10 +4,10 @@ from typing import Any
 
 from keras_mhe import _validation
 from keras_mhe._typing import Tensor
-from keras_mhe.regularizers._sum import SummableRegularizer
+from keras_mhe.regularizers._sum import ScheduledRegularizer
 
 
-class Relative(SummableRegularizer):
+class Relative(ScheduledRegularizer):
     """A regularizer on the directions of a kernel's neurons.
 
     Subclasses name their further arguments in `own`, keep them as attributes
@@ -34,12 +34,16 @@ class Relative(SummableRegularizer):
 
     def __call__(self, x: Tensor) -> Tensor:
         """Returns `strength` times the term of the kernel `x`, float32."""
-        return self.strength * self.value(
-            x,
-            half_space=self.half_space,
-            neuron_axis=self.neuron_axis,
-            groups=self.groups,
-            **{name: getattr(self, name) for name in self.own},
+        return (
+            self.schedule_factor
+            * self.strength
+            * self.value(
+                x,
+                half_space=self.half_space,
+                neuron_axis=self.neuron_axis,
+                groups=self.groups,
+                **{name: getattr(self, name) for name in self.own},
+            )
         )
 
     def get_config(self) -> dict[str, Any]:

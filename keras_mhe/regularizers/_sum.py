@@ -1,6 +1,6 @@
-"""Sums of regularizers: `MHE(1.0) + keras.regularizers.L2(5e-4)`."""
+"""Several regularizers on one weight: `MHE(1.0) + L2(5e-4)`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -24,6 +24,17 @@ class SummableRegularizer(keras.regularizers.Regularizer):  # type: ignore[misc]
         if not _is_regularizer(other):
             return NotImplemented
         return RegularizerSum([other, self])
+
+
+class ScheduledRegularizer(SummableRegularizer):
+    """Base class of what `callbacks.StrengthSchedule` can change.
+
+    Attributes:
+        schedule_factor: Float that multiplies the value; it belongs to a
+            training and is not saved.
+    """
+
+    schedule_factor = 1.0
 
 
 @register("RegularizerSum")
@@ -93,6 +104,72 @@ class RegularizerSum(SummableRegularizer):
                 for term in config["regularizers"]
             ]
         )
+
+
+@register("AddedRegularizer")
+class AddedRegularizer(SummableRegularizer):
+    """A regularizer that `regularize` put on a weight, beside an older one.
+
+    It saves and loads like its terms, so `unregularize` finds it in a loaded
+    model too.
+
+    Args:
+        before: The Keras regularizer that the weight had, or `None`.
+        added: The Keras regularizer that was added.
+
+    Example:
+        >>> import keras
+        >>> import keras_mhe
+        >>> from keras_mhe.regularizers import AddedRegularizer
+        >>> both = AddedRegularizer(keras.regularizers.L2(), keras_mhe.MHE())
+        >>> type(both.before).__name__, type(both.added).__name__
+        ('L2', 'MHE')
+    """
+
+    def __init__(self, before: Any, added: Any) -> None:
+        self.before = keras.regularizers.get(before)
+        self.added = keras.regularizers.get(added)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Returns the sum of both at the weight `x`."""
+        if self.before is None:
+            return self.added(x)
+        return RegularizerSum([self.before, self.added])(x)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns both, serialised."""
+        return {
+            name: keras.saving.serialize_keras_object(term)
+            for name, term in (("before", self.before), ("added", self.added))
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "AddedRegularizer":
+        """Returns the regularizer that `get_config` described."""
+        return cls(
+            **{
+                name: keras.saving.deserialize_keras_object(term)
+                for name, term in config.items()
+            }
+        )
+
+
+def terms_of(regularizer: Any) -> Iterator[Any]:
+    """Yields the terms of a sum or of what was added; else itself.
+
+    Args:
+        regularizer: A Keras regularizer, or `None`, which has no terms.
+    """
+    if isinstance(regularizer, RegularizerSum):
+        inner = regularizer.regularizers
+    elif isinstance(regularizer, AddedRegularizer):
+        inner = [regularizer.before, regularizer.added]
+    else:
+        if regularizer is not None:
+            yield regularizer
+        return
+    for term in inner:
+        yield from terms_of(term)
 
 
 def _is_regularizer(candidate: Any) -> bool:

@@ -1,0 +1,43 @@
+"""One regularizer for many kernels: the right axes for each."""
+
+from typing import Any
+
+import keras
+
+from keras_mhe._kernel_axes import KernelAxes
+from keras_mhe._typing import KerasObject
+from keras_mhe.regularizers import RegularizerSum
+from keras_mhe.regularizers._sum import terms_of
+
+
+def for_kernel(regularizer: KerasObject, axes: KernelAxes) -> KerasObject:
+    """Returns a regularizer with the axes and groups of a kernel.
+
+    Args:
+        regularizer: A Keras regularizer or sum. Terms that know axes and
+            groups get those of the kernel; others, such as
+            `keras.regularizers.L2`, are kept.
+        axes: The kernel's.
+    """
+    terms = [_with_axes(term, axes) for term in terms_of(regularizer)]
+    return terms[0] if len(terms) == 1 else RegularizerSum(terms)
+
+
+def describe(regularizer: KerasObject) -> str:
+    """Returns classes and strengths, as in `"MHE(1) + L2"`."""
+    return " + ".join(_name(term) for term in terms_of(regularizer))
+
+
+def _with_axes(term: KerasObject, axes: KernelAxes) -> KerasObject:
+    has_config = isinstance(term, keras.regularizers.Regularizer)
+    config: dict[str, Any] = term.get_config() if has_config else {}
+    if "neuron_axis" not in config:
+        return term
+    config |= {"neuron_axis": axes.neuron_axis, "groups": axes.groups}
+    return type(term).from_config(config)
+
+
+def _name(term: KerasObject) -> str:
+    name = getattr(term, "__name__", type(term).__name__)
+    strength = getattr(term, "strength", None)
+    return name if strength is None else f"{name}({strength:g})"

@@ -1,0 +1,123 @@
+"""Every place in a model where a kernel is, or where one could be missed."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from operator import attrgetter
+
+import keras
+
+from keras_mhe._kernel_axes import KernelAxes
+from keras_mhe._typing import KerasObject
+from keras_mhe.analysis._kernels import NeuronKernel, axes_of
+from keras_mhe.analysis._layers import is_known, named_layers
+
+
+@dataclass(frozen=True)
+class Place:
+    """A kernel, or a layer with weights that are none.
+
+    Attributes:
+        name: As `NeuronKernel.name`.
+        layer_name: Of the layer, without the name of the weight.
+        layer: The layer.
+        axes: Where the layer keeps its kernel; `None` if it has none.
+        kernel: The kernel; `None` if there is none or it is not built yet.
+        reason: Why nothing can be put there; empty if it can.
+    """
+
+    name: str
+    layer_name: str
+    layer: KerasObject
+    axes: KernelAxes | None = None
+    kernel: NeuronKernel | None = None
+    reason: str = ""
+
+    @property
+    def regularizer(self) -> KerasObject:
+        """What acts on the kernel now; `None` also where there is none."""
+        if self.kernel is not None:
+            return getattr(self.kernel.variable, "regularizer", None)
+        if self.axes is None:
+            return None
+        return attrgetter(self.axes.regularizer_path)(self.layer)
+
+    def set_regularizer(self, regularizer: KerasObject) -> None:
+        """Sets the layer's, which is saved, and the variable's, which acts."""
+        assert self.axes is not None
+        *holders, name = self.axes.regularizer_path.split(".")
+        holder = self.layer
+        for attribute in holders:
+            holder = getattr(holder, attribute)
+        setattr(holder, name, regularizer)
+        if self.kernel is not None:
+            self.kernel.variable.regularizer = regularizer
+
+    @property
+    def key(self) -> int:
+        """Of the variable, or of a layer that is not built."""
+        return id(self.layer if self.kernel is None else self.kernel.variable)
+
+
+def places(model: KerasObject) -> Iterator[Place]:
+    """Yields the kernels of a model and its other layers with weights."""
+    seen: dict[int, str] = {}
+    for name, layer in named_layers(model):
+        if is_known(layer):
+            found = list(_kernels(name, layer))
+        else:
+            reason = _why_no_kernel(layer)
+            found = [Place(name, name, layer, reason=reason)] if reason else []
+        for place in found:
+            if place.key in seen:
+                reason = f"shared: see {seen[place.key]}"
+                yield replace(place, reason=reason)
+            else:
+                seen[place.key] = place.name
+                yield place
+
+
+def _kernels(name: str, layer: KerasObject) -> Iterator[Place]:
+    try:
+        found = axes_of(layer)
+    except AttributeError:  # Of a kernel that tells how many groups there are.
+        yield Place(name, name, layer, reason="not built yet: build it first")
+        return
+    for axes in found:
+        full_name = name if len(found) == 1 else f"{name}/{axes.path}"
+        if not layer.built:
+            yield Place(full_name, name, layer, axes)
+            continue
+        kernel = NeuronKernel(
+            full_name, axes.variable(layer), axes.neuron_axis, axes.groups
+        )
+        yield Place(full_name, name, layer, axes, kernel, _why_not(kernel))
+
+
+def _why_not(kernel: NeuronKernel) -> str:
+    if not isinstance(kernel.variable, keras.Variable):
+        return "computed from other weights (LoRA or quantized)"
+    if "float" not in keras.backend.standardize_dtype(kernel.variable.dtype):
+        return "quantized"
+    if kernel.num_neurons < 2:
+        return "one neuron" if kernel.groups == 1 else "one neuron in a group"
+    return "neurons of one entry" if kernel.dim < 2 else ""
+
+
+def _why_no_kernel(layer: KerasObject) -> str:
+    """For a kind of layer that is not known; empty if it has no weights."""
+    has_own_build = type(layer).build is not keras.Layer.build
+    if not layer.built and has_own_build and not isinstance(layer, keras.Model):
+        return "not built yet: build it first"
+    inner = {
+        id(variable)
+        for _, other in named_layers(layer)
+        for variable in other.variables
+    }
+    own = [
+        variable
+        for variable in layer.trainable_variables
+        if id(variable) not in inner
+    ]
+    if any(len(variable.shape) > 1 for variable in own):
+        return f"neurons of {type(layer).__name__} are not known"
+    return "no kernel" if own else ""

@@ -1,0 +1,279 @@
+"""Regularizers on the kernels of a model that exists already."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from keras_mhe._training import compile_anew
+from keras_mhe._typing import KerasObject
+from keras_mhe.analysis._layers import chosen_names, models_inside
+from keras_mhe.analysis._table import Table, column
+from keras_mhe.models._adaptation import describe, for_kernel
+from keras_mhe.models._output_layers import output_kernels
+from keras_mhe.models._places import Place, places
+from keras_mhe.models._saving import survives_saving
+from keras_mhe.regularizers import AddedRegularizer
+
+
+@dataclass(frozen=True)
+class RegularizedKernel:
+    """A row of `RegularizedKernels`: a kernel, and what was done to it.
+
+    Attributes:
+        layer: Name, as `NeuronKernel.name`; of a layer that has weights and
+            no kernel also.
+        neurons: Number of neurons that meet each other; `None` where there
+            is no kernel yet.
+        dimension: Entries of each neuron; `None` also.
+        done: Whether something was put there, or taken away.
+        regularizer: What is there now, as in `"L2 + MHE(1)"`; empty for
+            nothing.
+        saved: Whether the configuration of the model carries it, so that it
+            is there after saving and loading; `None` where this is not known
+            or nothing was done.
+        note: Why nothing was done, or what to know.
+
+    Example:
+        >>> import keras
+        >>> import keras_mhe
+        >>> model = keras.Sequential(
+        ...     [keras.Input((8,)), keras.layers.Dense(4, name="hidden")]
+        ... )
+        >>> row = keras_mhe.regularize(model, keras_mhe.MHE(1.0))[0]
+        >>> row.layer, row.done, row.regularizer, row.saved
+        ('hidden', True, 'MHE(1)', True)
+    """
+
+    layer: str = column("layer")
+    neurons: int | None = column("neurons")
+    dimension: int | None = column("dim")
+    done: bool = column("done")
+    regularizer: str = column("regularizer", usual="")
+    saved: bool | None = column("saved", usual=None)
+    note: str = column("note", usual="")
+
+
+class RegularizedKernels(Table[RegularizedKernel]):
+    """What `regularize` or `unregularize` did; prints as a table.
+
+    Args:
+        rows: Sequence of `RegularizedKernel`.
+
+    Example:
+        >>> import keras
+        >>> import keras_mhe
+        >>> model = keras.Sequential(
+        ...     [keras.Input((8,)), keras.layers.Dense(1, name="score")]
+        ... )
+        >>> print(keras_mhe.unregularize(model))
+        layer  neurons  dim  done  note
+        -----  -------  ---  ----  ----------
+        score        1    8  no    one neuron
+    """
+
+    row_class = RegularizedKernel
+
+
+def regularize(
+    model: KerasObject,
+    regularizer: Any,
+    *,
+    layers: Sequence[str] | None = None,
+    skip: Sequence[str] | None = None,
+    output_layer: Any = None,
+) -> RegularizedKernels:
+    """Puts a regularizer on the kernels of an existing model.
+
+    Each kernel gets its own copy with the axes and groups that its layer
+    needs, beside the regularizer that it has already. The next training step
+    counts it, also of a model that is compiled and was trained; where the
+    model is part of another one that was trained, call `regularize` on the
+    outer one (with `layers=`), which has its own compiled steps. Called
+    again, it replaces what it put there.
+
+    Args:
+        model: A Keras model of any kind. Layers that are not built yet get
+            the regularizer for when they are.
+        regularizer: A Keras regularizer, or a sum. Those of this library get
+            the right `neuron_axis` and `groups`, whatever theirs are; others
+            are put on as they are.
+        layers: `None` for all, or a sequence of names of layers or of what
+            holds them, with `*` for any text, as in `"block*_conv*"`.
+            Defaults to `None`.
+        skip: `None` for none, or names of what to leave alone. Defaults to
+            `None`.
+        output_layer: A Keras regularizer for the kernels that make the
+            outputs, in place of `regularizer` (published programs take ten
+            times the strength there): the last ones on the way to each
+            output; in a subclassed model the last of `model.layers`. `None`
+            for the same. Defaults to `None`.
+
+    Returns:
+        A `RegularizedKernels`: a sequence of `RegularizedKernel`, one for
+        each kernel and each other layer with weights.
+
+    Raises:
+        ValueError: If there is no kernel to put it on, if a name belongs to
+            none, or if a regularizer is none.
+
+    Example:
+        >>> import keras
+        >>> import keras_mhe
+        >>> model = keras.Sequential([
+        ...     keras.Input((8,)),
+        ...     keras.layers.Dense(6, name="hidden"),
+        ...     keras.layers.Dense(3, name="classes"),
+        ... ])
+        >>> done = keras_mhe.regularize(
+        ...     model,
+        ...     keras_mhe.MHE(1.0, half_space=True),
+        ...     output_layer=keras_mhe.MHE(10.0),
+        ... )
+        >>> [(row.layer, row.regularizer) for row in done]
+        [('hidden', 'MHE(1)'), ('classes', 'MHE(10)')]
+        >>> len(model.losses)
+        2
+    """
+    hidden = _checked("regularizer", regularizer)
+    last = hidden
+    if output_layer is not None:
+        last = _checked("output_layer", output_layer)
+    found = list(places(model))
+    chosen = _chosen(found, layers, skip)
+    outputs = output_kernels(model)
+    outcomes = []
+    for place in found:
+        note = place.reason or ("" if place.name in chosen else "left out")
+        is_done = not note
+        if is_done:
+            note = _put(place, last if place.key in outputs else hidden)
+        outcomes.append(Outcome(place, is_done, note))
+    if not any(outcome.is_done for outcome in outcomes):
+        raise ValueError(
+            "`model` must have a kernel that can get the regularizer. "
+            f"Received: model {model.name!r} with {_reasons(outcomes)}."
+        )
+    return _report(model, outcomes, is_added=True)
+
+
+def unregularize(
+    model: KerasObject, *, layers: Sequence[str] | None = None
+) -> RegularizedKernels:
+    """Takes away what `regularize` put on a model, also on a loaded one.
+
+    Regularizers that the kernels had before are there as before.
+
+    Args:
+        model: A Keras model.
+        layers: As for `regularize`. Defaults to `None`.
+
+    Returns:
+        A `RegularizedKernels`, `done` where something was taken away.
+
+    Raises:
+        ValueError: If a name belongs to none.
+
+    Example:
+        >>> import keras
+        >>> import keras_mhe
+        >>> model = keras.Sequential([
+        ...     keras.Input((8,)),
+        ...     keras.layers.Dense(6, kernel_regularizer="l2"),
+        ... ])
+        >>> keras_mhe.regularize(model, keras_mhe.MHE(1.0))[0].regularizer
+        'L2 + MHE(1)'
+        >>> keras_mhe.unregularize(model)[0].regularizer
+        'L2'
+    """
+    found = list(places(model))
+    chosen = _chosen(found, layers, None)
+    outcomes = []
+    for place in found:
+        is_added = isinstance(place.regularizer, AddedRegularizer)
+        is_done = place.name in chosen and is_added
+        if is_done:
+            place.set_regularizer(place.regularizer.before)
+        outcomes.append(Outcome(place, is_done, place.reason))
+    return _report(model, outcomes, is_added=False)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was done at a place."""
+
+    place: Place
+    is_done: bool
+    note: str
+
+
+def _checked(name: str, regularizer: Any) -> Any:
+    try:
+        checked = keras.regularizers.get(regularizer)
+    except ValueError:
+        checked = None
+    if checked is None:
+        raise ValueError(
+            f"`{name}` must be a Keras regularizer. "
+            f"Received: {name}={regularizer!r}."
+        )
+    return checked
+
+
+def _chosen(
+    found: Sequence[Place],
+    layers: Sequence[str] | None,
+    skip: Sequence[str] | None,
+) -> set[str]:
+    names = [place.name for place in found]
+    chosen = chosen_names("layers", layers, names)
+    return chosen - (chosen_names("skip", skip, names) if skip else set())
+
+
+def _put(place: Place, regularizer: Any) -> str:
+    """Adds a regularizer to a kernel; returns what there is to know."""
+    assert place.axes is not None
+    before, notes = place.regularizer, []
+    if isinstance(before, AddedRegularizer):
+        notes.append(f"replaced {describe(before.added)}")
+        before = before.before
+    added = for_kernel(regularizer, place.axes)
+    place.set_regularizer(AddedRegularizer(before, added))
+    if place.kernel is None:
+        notes.append("not built yet")
+    elif not place.kernel.variable.trainable:
+        notes.append("frozen: without effect until it is trainable")
+    return "; ".join(notes)
+
+
+def _reasons(outcomes: Sequence[Outcome]) -> str:
+    named = [f"{outcome.place.name}: {outcome.note}" for outcome in outcomes]
+    more = f" and {len(named) - 5} more" if len(named) > 5 else ""
+    return (", ".join(named[:5]) + more) if named else "no layers with weights"
+
+
+def _report(
+    model: KerasObject, outcomes: Sequence[Outcome], is_added: bool
+) -> RegularizedKernels:
+    for inner in models_inside(model):
+        compile_anew(inner)
+    survives = survives_saving(model) if is_added else None
+    rows = []
+    for outcome in outcomes:
+        place, note, saved = outcome.place, outcome.note, None
+        if survives is not None and outcome.is_done and place.axes is not None:
+            saved = survives(place.layer_name, place.axes.regularizer_path)
+        kernel = place.kernel
+        rows.append(
+            RegularizedKernel(
+                layer=place.name,
+                neurons=None if kernel is None else kernel.num_neurons,
+                dimension=None if kernel is None else kernel.dim,
+                done=outcome.is_done,
+                regularizer=describe(place.regularizer),
+                saved=saved,
+                note=note,
+            )
+        )
+    return RegularizedKernels(rows)

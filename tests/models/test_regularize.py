@@ -1,0 +1,578 @@
+"""`regularize`: where a regularizer goes, with which axes, and what is told."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import keras_mhe
+from keras_mhe import MHE, regularize, unregularize
+from keras_mhe.layers import ArcFace
+from keras_mhe.regularizers import (
+    AddedRegularizer,
+    CompressiveMHE,
+    RegularizerSum,
+    Separation,
+)
+from support.tensors import as_float, total
+
+#: A layer, its input's shape, and for each kernel the axes and groups that
+#: `test_kernels` proves.
+CASES = {
+    "Dense": (lambda: layers.Dense(5), (4,), [(-1, 1)]),
+    "Conv1D": (lambda: layers.Conv1D(5, 3), (6, 2), [(-1, 1)]),
+    "Conv2D": (lambda: layers.Conv2D(6, 2, groups=2), (4, 4, 4), [(-1, 2)]),
+    "Conv3D": (lambda: layers.Conv3D(5, 2), (3, 3, 3, 1), [(-1, 1)]),
+    "Conv1DTranspose": (
+        lambda: layers.Conv1DTranspose(4, 3),
+        (4, 2),
+        [(-2, 1)],
+    ),
+    "Conv2DTranspose": (
+        lambda: layers.Conv2DTranspose(4, 2),
+        (3, 3, 2),
+        [(-2, 1)],
+    ),
+    "DepthwiseConv1D": (
+        lambda: layers.DepthwiseConv1D(4, depth_multiplier=3),
+        (6, 2),
+        [((-2, -1), 2)],
+    ),
+    "DepthwiseConv2D": (
+        lambda: layers.DepthwiseConv2D(2, depth_multiplier=3),
+        (4, 4, 2),
+        [((-2, -1), 2)],
+    ),
+    "SeparableConv2D": (
+        lambda: layers.SeparableConv2D(5, 2, depth_multiplier=2),
+        (4, 4, 2),
+        [((-2, -1), 2), (-1, 1)],
+    ),
+    "Embedding": (lambda: layers.Embedding(6, 4), (3,), [(0, 1)]),
+    "LSTM": (lambda: layers.LSTM(3), (4, 5), [(-1, 4)]),
+    "GRU": (lambda: layers.GRU(3), (4, 5), [(-1, 3)]),
+    "SimpleRNN": (lambda: layers.SimpleRNN(3), (4, 5), [(-1, 1)]),
+    "ConvLSTM1D": (lambda: layers.ConvLSTM1D(3, 2), (4, 5, 2), [(-1, 4)]),
+    "EinsumDense": (
+        lambda: layers.EinsumDense("ab,bcd->acd", (3, 2)),
+        (4,),
+        [((1, 2), 1)],
+    ),
+    "ArcFace": (lambda: ArcFace(6), (4,), [(-1, 1)]),
+    "wrapped": (
+        lambda: keras_mhe.layers.SpectralNormalization(layers.Dense(5)),
+        (4,),
+        [(-1, 1)],
+    ),
+    "in both directions": (
+        lambda: layers.Bidirectional(layers.LSTM(3)),
+        (4, 5),
+        [(-1, 4), (-1, 4)],
+    ),
+}
+
+
+def small_model(**options):
+    return keras.Sequential(
+        [
+            keras.Input((6,)),
+            layers.Dense(5, name="hidden", **options),
+            layers.Dense(3, name="classes"),
+        ]
+    )
+
+
+def values_of(rows):
+    return [(row.layer, row.done, row.regularizer) for row in rows]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_kind_of_layer(name, tmp_path):
+    make, input_shape, expected = CASES[name]
+    model = keras.Sequential([keras.Input(input_shape), make()])
+    rows = regularize(model, MHE(2.0, power=1, half_space=True))
+    assert [row.done for row in rows] == [True] * len(expected)
+    assert all(row.saved for row in rows)
+    kernels = keras_mhe.analysis.neuron_kernels(model)
+    energies = []
+    for kernel, (axis, groups) in zip(kernels, expected, strict=True):
+        term = kernel.variable.regularizer.added
+        assert (term.neuron_axis, term.groups) == (axis, groups)
+        form = {"power": 1, "distance": "euclidean", "half_space": True}
+        energies.append(2.0 * kernel.energy(**form))
+    assert total(model.losses) == pytest.approx(sum(energies), rel=1e-5)
+    # Saved, loaded and taken away again.
+    path = tmp_path / "model.keras"
+    model.save(path)
+    loaded = keras.models.load_model(path)
+    assert total(loaded.losses) == pytest.approx(sum(energies), rel=1e-5)
+    assert all(row.done for row in unregularize(loaded))
+    assert loaded.losses == []
+
+
+def test_attention_is_told_not_to_survive(tmp_path):
+    inputs = keras.Input((5, 6))
+    attention = layers.MultiHeadAttention(2, 4, name="attention")
+    outputs = layers.Dense(3, name="dense")(attention(inputs, inputs))
+    model = keras.Model(inputs, outputs)
+    rows = regularize(model, MHE(1.0))
+    assert [row.saved for row in rows] == [False] * 4 + [True]
+    assert len(model.losses) == 5
+    axes = [v.regularizer.added.neuron_axis for v in attention.variables[::2]]
+    assert axes == [(1, 2), (1, 2), (1, 2), -1]
+    path = tmp_path / "model.keras"
+    model.save(path)
+    assert len(keras.models.load_model(path).losses) == 1
+
+
+def test_compiled_models_are_rebuilt_too():
+    inner = small_model()
+    inner.compile("adam", "mse")
+    inner.fit(np.ones((4, 6)), np.ones((4, 3)), verbose=0)
+    inputs = keras.Input((6,))
+    model = keras.Model(inputs, layers.Dropout(0.5)(inner(inputs)))
+    model.compile("adam", "mse", metrics=["mae"])
+    rows = regularize(model, MHE(1.0))
+    assert [row.saved for row in rows] == [True, True]
+
+
+def test_regularizers_that_are_there_stay():
+    model = small_model(kernel_regularizer=keras.regularizers.L2(0.5))
+    before = total(model.losses)
+    rows = regularize(model, MHE(1.0))
+    assert values_of(rows) == [
+        ("hidden", True, "L2 + MHE(1)"),
+        ("classes", True, "MHE(1)"),
+    ]
+    energies = [
+        MHE(1.0)(kernel.variable)
+        for kernel in keras_mhe.analysis.neuron_kernels(model)
+    ]
+    assert total(model.losses) == pytest.approx(
+        before + total(energies), rel=1e-5
+    )
+    rows = unregularize(model)
+    assert values_of(rows) == [("hidden", True, "L2"), ("classes", True, "")]
+    assert total(model.losses) == pytest.approx(before)
+
+
+def test_called_again_it_replaces():
+    model = small_model(kernel_regularizer="l2")
+    regularize(model, MHE(1.0))
+    rows = regularize(model, Separation(2.0), layers=["hidden"])
+    assert values_of(rows) == [
+        ("hidden", True, "L2 + Separation(2)"),
+        ("classes", False, "MHE(1)"),
+    ]
+    assert rows[0].note == "replaced MHE(1)"
+    assert rows[1].note == "left out"
+
+
+def test_each_kernel_has_its_own_copy():
+    model = small_model()
+    term = MHE(1.0, neuron_axis=0, groups=3)
+    regularize(model, term)
+    copies = [
+        kernel.variable.regularizer.added
+        for kernel in keras_mhe.analysis.neuron_kernels(model)
+    ]
+    assert copies[0] is not copies[1]
+    assert [(c.neuron_axis, c.groups) for c in copies] == [(-1, 1)] * 2
+    assert (term.neuron_axis, term.groups) == (0, 3)
+
+
+def test_sums_and_relatives():
+    model = keras.Sequential(
+        [keras.Input((3,)), layers.Embedding(7, 5, name="words")]
+    )
+    terms = CompressiveMHE(1.0, dim=2, seed=4) + keras.regularizers.L1(0.1)
+    (row,) = regularize(model, terms + MHE(0.5))
+    assert row.regularizer == "CompressiveMHE(1) + L1 + MHE(0.5)"
+    added = model.layers[-1].embeddings.regularizer.added
+    assert isinstance(added, RegularizerSum)
+    compressive, decay, energy = added.regularizers
+    assert compressive.get_config()["neuron_axis"] == 0
+    assert compressive.seed == 4
+    assert energy.neuron_axis == 0
+    assert decay is terms.regularizers[1]
+    assert np.isfinite(total(model.losses))
+
+
+def test_names_functions_and_other_regularizers():
+    model = small_model()
+
+    def magnitude(weights):
+        return keras.ops.sum(keras.ops.abs(weights))
+
+    rows = regularize(model, "l2", output_layer=magnitude)
+    assert values_of(rows) == [
+        ("hidden", True, "L2"),
+        ("classes", True, "magnitude"),
+    ]
+    expected = as_float(magnitude(model.layers[-1].kernel))
+    assert as_float(model.losses[-1]) == pytest.approx(expected)
+    # A function without a registered name cannot be saved.
+    assert rows[1].saved is None
+
+
+# Which layers.
+
+
+def test_layers_and_skip():
+    model = keras.Sequential(
+        [keras.Input((8, 8, 3))]
+        + [
+            layers.Conv2D(4, 3, padding="same", name=f"block{k}_conv{j}")
+            for k in (1, 2)
+            for j in (1, 2)
+        ]
+    )
+    rows = regularize(
+        model, MHE(1.0), layers=["block2*", "*conv1"], skip=["block2_conv2"]
+    )
+    assert [row.done for row in rows] == [True, False, True, False]
+    assert len(model.losses) == 2
+
+
+@pytest.mark.parametrize("argument", ["layers", "skip"])
+def test_names_of_nothing(argument):
+    with pytest.raises(ValueError, match=f"`{argument}` must .* 'conv'"):
+        regularize(small_model(), MHE(1.0), **{argument: ["conv"]})
+
+
+def test_unregularize_some():
+    model = small_model()
+    regularize(model, MHE(1.0))
+    rows = unregularize(model, layers=["classes"])
+    assert [row.done for row in rows] == [False, True]
+    assert len(model.losses) == 1
+
+
+def test_what_it_leaves_alone_and_why():
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((4, 4, 2))
+    shared = layers.Conv2D(2, 1, name="shared")
+    x = shared(shared(inputs))
+    x = layers.BatchNormalization(name="norm")(x)
+    x = layers.DepthwiseConv2D(2, name="depthwise")(x)
+    x = layers.Flatten()(x)
+    x = layers.Dense(1, name="one")(x)
+    x = layers.Dense(3, name="of_one_entry")(x)
+    x = layers.PReLU(name="prelu")(x)
+    model = keras.Model(inputs, layers.Dense(3, name="last")(x))
+    rows = {row.layer: row for row in regularize(model, MHE(1.0))}
+    assert {name: row.note for name, row in rows.items()} == {
+        "shared": "",
+        "norm": "no kernel",
+        "depthwise": "one neuron in a group",
+        "one": "one neuron",
+        "of_one_entry": "neurons of one entry",
+        "prelu": "no kernel",
+        "last": "",
+    }
+    assert [name for name, row in rows.items() if row.done] == [
+        "shared",
+        "last",
+    ]
+    assert (rows["last"].neurons, rows["last"].dimension) == (3, 3)
+    assert rows["norm"].neurons is None
+
+
+def test_shared_layers_in_two_models():
+    shared = layers.Dense(4, name="dense")
+    inner = keras.Sequential([keras.Input((4,)), shared], name="inner")
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, layers.add([shared(inputs), inner(inputs)]))
+    first, second = regularize(model, MHE(1.0))
+    assert first.done
+    assert not second.done
+    assert second.note == f"shared: see {first.layer}"
+    assert len(model.losses) == 1
+
+
+def test_frozen_layers_are_told():
+    model = small_model()
+    model.layers[0].trainable = False
+    frozen, free = regularize(model, MHE(1.0))
+    assert frozen.note == "frozen: without effect until it is trainable"
+    assert free.note == ""
+    assert len(model.losses) == 1
+    model.layers[0].trainable = True
+    assert len(model.losses) == 2
+
+
+def test_lora_is_left_alone():
+    model = small_model()
+    model.layers[0].enable_lora(2)
+    first, _ = regularize(model, MHE(1.0))
+    assert not first.done
+    assert first.note == "computed from other weights (LoRA or quantized)"
+
+
+def test_quantized_layers_are_left_alone():
+    model = small_model()
+    model.layers[0].quantize("int8")
+    first, second = regularize(model, MHE(1.0))
+    assert not first.done
+    assert "quantized" in first.note
+    assert second.done
+
+
+class Scale(layers.Layer):
+    """Has a matrix that is no known kernel."""
+
+    def build(self, input_shape):
+        self.matrix = self.add_weight(shape=(3, input_shape[-1]))
+
+    def call(self, inputs):
+        return inputs * keras.ops.sum(self.matrix, axis=0)
+
+
+def test_unknown_layers_with_matrices_are_told():
+    model = keras.Sequential(
+        [keras.Input((4,)), Scale(name="scale"), layers.Dense(3)]
+    )
+    rows = regularize(model, MHE(1.0))
+    assert rows[0].note == "neurons of Scale are not known"
+
+
+# Output layers.
+
+
+def test_output_layer_behind_activations():
+    inputs = keras.Input((6,))
+    x = layers.Dense(5, name="hidden")(inputs)
+    x = layers.Reshape((4, 1))(layers.Dense(4, name="classes")(x))
+    model = keras.Model(inputs, layers.Softmax(axis=1)(x))
+    rows = regularize(model, MHE(1.0), output_layer=MHE(10.0))
+    assert [row.regularizer for row in rows] == ["MHE(1)", "MHE(10)"]
+
+
+def test_output_layers_of_several_outputs():
+    inputs = keras.Input((6,))
+    x = layers.Dense(5, name="hidden")(inputs)
+    first = layers.Dense(4, name="first")(x)
+    second = layers.Dense(3, name="second", activation="tanh")(x)
+    deep = layers.Dense(2, name="third")(first)
+    model = keras.Model(inputs, {"a": second, "b": layers.ReLU()(deep)})
+    rows = regularize(model, MHE(1.0), output_layer=MHE(10.0))
+    assert {row.layer: row.regularizer for row in rows} == {
+        "hidden": "MHE(1)",
+        "first": "MHE(1)",
+        "second": "MHE(10)",
+        "third": "MHE(10)",
+    }
+
+
+def test_output_layer_in_a_nested_model():
+    head = keras.Sequential(
+        [
+            keras.Input((5,)),
+            layers.Dense(4, name="a"),
+            layers.Dense(3, name="b"),
+        ],
+        name="head",
+    )
+    inputs = keras.Input((6,))
+    outputs = layers.ReLU()(head(layers.Dense(5, name="body")(inputs)))
+    rows = regularize(keras.Model(inputs, outputs), MHE(1.0), output_layer="l2")
+    assert {row.layer: row.regularizer for row in rows} == {
+        "body": "MHE(1)",
+        "head/a": "MHE(1)",
+        "head/b": "L2",
+    }
+
+
+# Models of other kinds.
+
+
+class Block(layers.Layer):
+    """A layer of layers, as those of KerasHub: their names are fixed."""
+
+    def __init__(self, units, **options):
+        super().__init__(**options)
+        self.units = units
+        self.attention = layers.MultiHeadAttention(2, 3, name="attention")
+        self.dense = layers.Dense(units, name="feedforward")
+
+    def call(self, inputs):
+        return self.dense(self.attention(inputs, inputs))
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
+@keras.saving.register_keras_serializable("keras_mhe_tests")
+class Backbone(keras.Model):
+    """Functional, but saved as its constructor's arguments."""
+
+    def __init__(self, units, **options):
+        inputs = keras.Input((4,), dtype="int32")
+        words = layers.Embedding(9, units, name="words")
+        outputs = Block(units, name="block")(words(inputs))
+        super().__init__(inputs=inputs, outputs=outputs, **options)
+        self.units = units
+
+    def get_config(self):
+        return {"units": self.units, "name": self.name}
+
+
+def test_backbone_that_is_saved_as_arguments(tmp_path):
+    model = Backbone(6)
+    rows = regularize(model, MHE(1.0), output_layer=MHE(10.0))
+    assert [row.layer for row in rows] == [
+        "words",
+        "block/attention/query",
+        "block/attention/key",
+        "block/attention/value",
+        "block/attention/attention_output",
+        "block/feedforward",
+    ]
+    assert [row.regularizer for row in rows] == ["MHE(1)"] * 5 + ["MHE(10)"]
+    assert [row.saved for row in rows] == [False] * 6
+    assert len(model.losses) == 6
+    path = tmp_path / "model.keras"
+    model.save(path)
+    loaded = keras.models.load_model(path, custom_objects={"Block": Block})
+    assert loaded.losses == []
+
+
+class Subclassed(keras.Model):
+    """Without a graph and without a configuration."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = layers.Dense(5, name="first")
+        self.blocks = [layers.Dense(5, name=f"block_{k}") for k in range(2)]
+        self.last = layers.Dense(3, name="last")
+
+    def call(self, inputs):
+        x = self.first(inputs)
+        for block in self.blocks:
+            x = block(x)
+        return self.last(x)
+
+
+@pytest.mark.parametrize("is_built", [True, False])
+def test_subclassed_model(is_built):
+    model = Subclassed()
+    if is_built:
+        model(np.ones((1, 4), "float32"))
+    rows = regularize(model, MHE(1.0), output_layer=MHE(10.0))
+    assert {row.layer: row.regularizer for row in rows} == {
+        "first": "MHE(1)",
+        "block_0": "MHE(1)",
+        "block_1": "MHE(1)",
+        "last": "MHE(10)",
+    }
+    notes = {row.note for row in rows}
+    assert notes == ({""} if is_built else {"not built yet"})
+    model(np.ones((1, 4), "float32"))
+    assert len(model.losses) == 4
+    unregularize(model)
+    assert model.losses == []
+
+
+def test_sequential_model_without_an_input():
+    model = keras.Sequential(
+        [
+            layers.Conv1D(5, 2, name="conv"),
+            layers.DepthwiseConv1D(2, depth_multiplier=2, name="depthwise"),
+            layers.LSTM(3, name="lstm"),
+        ]
+    )
+    rows = regularize(model, MHE(1.0))
+    assert [row.done for row in rows] == [True, False, True]
+    assert rows[1].note == "not built yet: build it first"
+    model.build((None, 6, 3))
+    assert len(model.losses) == 2
+    assert model.layers[-1].cell.kernel.regularizer.added.groups == 4
+
+
+def test_applications():
+    model = keras.applications.MobileNetV2(
+        (32, 32, 3), alpha=0.35, weights=None, classes=10
+    )
+    rows = regularize(model, MHE(1.0), output_layer=MHE(10.0))
+    done = [row for row in rows if row.done]
+    # 17 blocks without the first's expansion, stem, last convolution, classes.
+    assert len(done) == 16 + 17 + 1 + 1 + 1
+    assert all(row.saved for row in done)
+    reasons = {row.note for row in rows if not row.done}
+    assert reasons == {"no kernel", "one neuron in a group"}
+    assert done[-1].layer == "predictions"
+    assert done[-1].regularizer == "MHE(10)"
+    assert len(model.losses) == len(done)
+
+
+# Errors, and what is not disturbed.
+
+
+@pytest.mark.parametrize("regularizer", [None, 3, "unknown"])
+def test_what_is_no_regularizer(regularizer):
+    with pytest.raises(ValueError, match=r"`regularizer` must be a Keras"):
+        regularize(small_model(), regularizer)
+    if regularizer is not None:
+        with pytest.raises(ValueError, match=r"`output_layer` must be a"):
+            regularize(small_model(), MHE(1.0), output_layer=regularizer)
+
+
+def test_model_without_kernels():
+    model = keras.Sequential(
+        [keras.Input((6,)), layers.Dense(1, name="one"), layers.ReLU()]
+    )
+    with pytest.raises(
+        ValueError, match=r"`model` must have a kernel .* with one: one neuron"
+    ):
+        regularize(model, MHE(1.0))
+
+
+def test_randomness_goes_on_as_without_it():
+    def draws(with_regularizer):
+        keras.utils.set_random_seed(5)
+        model = keras.Sequential(
+            [keras.Input((6,)), layers.Dense(5), layers.Dropout(0.5)]
+        )
+        if with_regularizer:
+            regularize(model, MHE(1.0))
+        later = keras.Sequential(
+            [keras.Input((6,)), layers.Dense(5), layers.Dropout(0.5)]
+        )
+        output = later(np.ones((1, 6), "float32"), training=True)
+        return keras.ops.convert_to_numpy(output)
+
+    np.testing.assert_array_equal(draws(True), draws(False))
+
+
+def test_weights_stay():
+    model = small_model()
+    before = model.get_weights()
+    regularize(model, MHE(1.0))
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_table():
+    model = small_model(kernel_regularizer="l2")
+    lines = str(regularize(model, MHE(1.0))).splitlines()
+    assert lines[0].split() == (
+        ["layer", "neurons", "dim", "done", "regularizer", "saved"]
+    )
+    assert lines[2].split() == (
+        ["hidden", "5", "6", "yes", "L2", "+", "MHE(1)", "yes"]
+    )
+
+
+def test_added_regularizer_is_saved():
+    both = AddedRegularizer(keras.regularizers.L2(0.5), MHE(2.0, power=1))
+    copy = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(both)
+    )
+    assert copy.before.get_config() == both.before.get_config()
+    assert copy.added.get_config() == both.added.get_config()
+    alone = AddedRegularizer(None, MHE(2.0))
+    weights = np.eye(3, 4, dtype="float32")
+    assert as_float(alone(weights)) == pytest.approx(
+        as_float(MHE(2.0)(weights))
+    )
+    assert AddedRegularizer.from_config(alone.get_config()).before is None
