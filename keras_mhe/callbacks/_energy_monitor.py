@@ -8,25 +8,32 @@ from typing import Any
 import keras
 
 from keras_mhe import _validation
-from keras_mhe.analysis import NeuronKernel, energy_gap, neuron_kernels
+from keras_mhe.analysis import neuron_kernels
+from keras_mhe.analysis._audit import audit_kernel
+from keras_mhe.analysis._layers import chosen_names
+from keras_mhe.functional._form import EnergyForm
 
 
 class EnergyMonitor(keras.callbacks.Callback):  # type: ignore[misc]
-    """Adds the energy of the model's kernels to the logs of every epoch.
+    """Adds energies and angles of the model's neurons to the epoch logs.
 
     The logs feed the progress bar, `History`, `CSVLogger` and `TensorBoard`.
-    List the monitor before a `CSVLogger`, which reads the logs when its turn
-    comes. Each epoch costs one evaluation of the energy of every kernel.
+    List the monitor before a `CSVLogger` or `TensorBoard`, which read the
+    logs when their turn comes. A measurement costs one evaluation of the
+    energy of every kernel and one table of cosines, in tiles.
 
-    Keys, present in every epoch:
+    Keys, the same in every epoch:
 
     - `energy`: mean over the kernels of their hyperspherical energies.
     - `energy_gap`: mean over the kernels of their gaps, 0 for the proven
       minimum and 1 for random directions (`analysis.energy_gap`). Kernels
-      without a random level, because their vectors have `dim <= power + 1`
-      entries, are left out; the key is missing if that leaves none.
-    - with `per_layer=True` also `energy/NAME` and `energy_gap/NAME` for each
-      kernel.
+      without a proven minimum (with angles in full space) or without a random
+      level (their vectors have `dim <= power + 1` entries) are left out; the
+      key is missing if that leaves none.
+    - `min_angle`: degrees between the two nearest neurons of a kernel, the
+      smallest of all kernels; in half space between their lines.
+    - with `per_layer=True` also `energy/NAME`, `energy_gap/NAME` and
+      `min_angle/NAME` for each kernel.
 
     Args:
         power: Real number >= 0, the energy's power, the same for all
@@ -35,9 +42,13 @@ class EnergyMonitor(keras.callbacks.Callback):  # type: ignore[misc]
         half_space: Bool. Defaults to `False`.
         per_layer: Bool. Whether to log every kernel too; in a deep model
             this floods the progress bar. Defaults to `False`.
-        layers: `None` for all, or a sequence of names of layers or of nested
-            models, as in the keys (`"block/dense"`, `"block"`): only their
-            kernels are measured. Defaults to `None`.
+        layers: `None` for all, or a sequence of names of layers or of what
+            holds them, as in the keys and with `*` for any text
+            (`"block/dense"`, `"block"`, `"conv*"`): only their kernels are
+            measured. Defaults to `None`.
+        every: Int >= 1. Measures after each so many epochs; the logs of
+            those between repeat the last values, at first those before the
+            training. Defaults to `1`.
 
     Raises:
         ValueError: When training begins, if the model has no kernel that
@@ -60,7 +71,7 @@ class EnergyMonitor(keras.callbacks.Callback):  # type: ignore[misc]
         ...     callbacks=[keras_mhe.callbacks.EnergyMonitor()],
         ... )
         >>> sorted(history.history)
-        ['energy', 'energy_gap', 'loss']
+        ['energy', 'energy_gap', 'loss', 'min_angle']
     """
 
     def __init__(
@@ -71,78 +82,66 @@ class EnergyMonitor(keras.callbacks.Callback):  # type: ignore[misc]
         half_space: bool = False,
         per_layer: bool = False,
         layers: Sequence[str] | None = None,
+        every: int = 1,
     ) -> None:
         super().__init__()
-        self.power = power
-        self.distance = distance
-        self.half_space = half_space
-        self.per_layer = per_layer
+        self.form = EnergyForm(
+            power=power, distance=distance, half_space=half_space
+        )
+        self.per_layer = _validation.boolean("per_layer", per_layer)
         self.layers = _validation.names("layers", layers)
+        self.every = _validation.positive_integer("every", every)
         self.initial: dict[str, float] = {}
+        self._latest: dict[str, float] = {}
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Finds the kernels and measures them before the first step."""
-        self._kernels = neuron_kernels(self.model)
-        if not self._kernels:
+        kernels = neuron_kernels(self.model)
+        if not kernels:
             raise ValueError(
                 "EnergyMonitor needs a built model with at least one dense, "
                 "convolution, embedding or recurrent kernel. "
                 f"Received: model {self.model.name!r}, which has none."
             )
-        if self.layers is not None:
-            self._kernels = self._chosen(self.layers)
+        names = [kernel.name for kernel in kernels]
+        chosen = chosen_names("layers", self.layers, names)
+        self._kernels = [k for k in kernels if k.name in chosen]
         self.initial = self._measure()
+        self._latest = self.initial
 
     def on_epoch_end(
         self, epoch: int, logs: dict[str, Any] | None = None
     ) -> None:
         """Adds the energies to `logs`."""
+        if (epoch + 1) % self.every == 0:
+            self._latest = self._measure()
         if logs is not None:
-            logs.update(self._measure())
-
-    def _chosen(self, names: list[str]) -> list[NeuronKernel]:
-        """Kernels of these layers, in the order of the model."""
-
-        def belongs(kernel: NeuronKernel, name: str) -> bool:
-            return kernel.name == name or kernel.name.startswith(f"{name}/")
-
-        for name in names:
-            if not any(belongs(kernel, name) for kernel in self._kernels):
-                known = ", ".join(repr(k.name) for k in self._kernels)
-                raise ValueError(
-                    "`layers` must name layers with a kernel, or models that "
-                    f"hold some; there are {known}. Received: {name!r}."
-                )
-        return [
-            kernel
-            for kernel in self._kernels
-            if any(belongs(kernel, name) for name in names)
-        ]
+            logs.update(self._latest)
 
     def _measure(self) -> dict[str, float]:
-        energies = {}
-        gaps = {}
-        for kernel in self._kernels:
-            energy = kernel.energy(**self._form)
-            energies[kernel.name] = energy
-            gap = self._gap(kernel, energy)
-            if not math.isnan(gap):
-                gaps[kernel.name] = gap
-        measured = {"energy": fmean(energies.values())}
-        if gaps:
-            measured["energy_gap"] = fmean(gaps.values())
+        rows = [
+            audit_kernel(kernel, self.form, count_angles=False)
+            for kernel in self._kernels
+        ]
+        by_key = {
+            "energy": {row.layer: row.energy for row in rows},
+            "energy_gap": {row.layer: row.gap for row in rows if row.has_gap},
+            "min_angle": {row.layer: row.min_angle for row in rows},
+        }
+        measured = {
+            key: _total(key, list(values.values()))
+            for key, values in by_key.items()
+            if values
+        }
         if self.per_layer:
-            measured |= {f"energy/{k}": v for k, v in energies.items()}
-            measured |= {f"energy_gap/{k}": v for k, v in gaps.items()}
+            for key, values in by_key.items():
+                measured |= {f"{key}/{k}": v for k, v in values.items()}
         return measured
 
-    def _gap(self, kernel: NeuronKernel, energy: float) -> float:
-        return energy_gap(energy, kernel.num_neurons, kernel.dim, **self._form)
 
-    @property
-    def _form(self) -> dict[str, Any]:
-        return {
-            "power": self.power,
-            "distance": self.distance,
-            "half_space": self.half_space,
-        }
+def _total(key: str, values: list[float]) -> float:
+    """The mean; of angles the smallest that is not NaN."""
+    if key != "min_angle":
+        return fmean(values)
+    numbers = [value for value in values if not math.isnan(value)]
+    return min(numbers, default=math.nan)

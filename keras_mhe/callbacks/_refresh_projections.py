@@ -1,13 +1,13 @@
 """New projections for `CompressiveMHE` while a model trains."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import keras
 
 from keras_mhe import _validation
-from keras_mhe._typing import KerasObject
-from keras_mhe.regularizers import CompressiveMHE, RegularizerSum
+from keras_mhe._training import compile_anew
+from keras_mhe.regularizers import CompressiveMHE
+from keras_mhe.regularizers._sum import terms_of
 
 
 class RefreshProjections(keras.callbacks.Callback):  # type: ignore[misc]
@@ -58,7 +58,7 @@ class RefreshProjections(keras.callbacks.Callback):  # type: ignore[misc]
         found = {
             id(term): term
             for variable in self.model.trainable_variables
-            for term in _terms(variable.regularizer)
+            for term in terms_of(variable.regularizer)
             if isinstance(term, CompressiveMHE)
         }
         if not found:
@@ -77,14 +77,4 @@ class RefreshProjections(keras.callbacks.Callback):  # type: ignore[misc]
         for term in self._found:
             term.draw = draw
         if has_changed:
-            self.model.make_train_function(force=True)
-            # Made again where it is needed, with the new projections.
-            self.model.test_function = None
-
-
-def _terms(regularizer: KerasObject) -> Iterator[KerasObject]:
-    """Yields a regularizer, or the terms of a sum."""
-    if isinstance(regularizer, RegularizerSum):
-        yield from regularizer.regularizers
-    elif regularizer is not None:
-        yield regularizer
+            compile_anew(self.model)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from keras import layers
 
+import keras_mhe
 from keras_mhe import MHE
 from keras_mhe.analysis import energy_gap, neuron_kernels
 from keras_mhe.callbacks import EnergyMonitor
@@ -58,7 +59,7 @@ def measured(model, form):
 
 def test_keys_in_every_epoch():
     history = fit(model_of(), EnergyMonitor())
-    assert set(history) == {"loss", "energy", "energy_gap"}
+    assert set(history) == {"loss", "energy", "energy_gap", "min_angle"}
     assert all(len(values) == 3 for values in history.values())
 
 
@@ -66,7 +67,13 @@ def test_keys_with_validation():
     history = fit(
         model_of(), EnergyMonitor(), validation_data=(INPUTS, TARGETS)
     )
-    assert set(history) == {"loss", "val_loss", "energy", "energy_gap"}
+    assert set(history) == {
+        "loss",
+        "val_loss",
+        "energy",
+        "energy_gap",
+        "min_angle",
+    }
 
 
 @pytest.mark.parametrize("form", [{"power": 2}, FORM], ids=str)
@@ -79,7 +86,9 @@ def test_last_values_are_those_of_the_final_weights(form):
         "loss",
         "energy",
         "energy_gap",
+        "min_angle",
         *(f"energy/{name}" for name in energies),
+        *(f"min_angle/{name}" for name in energies),
         *(f"energy_gap/{name}" for name in gaps),
     }
     for name in energies:
@@ -139,7 +148,7 @@ def test_kernels_without_a_random_level_have_no_gap():
     assert "energy_gap/first" not in history
     assert history["energy_gap"] == history["energy_gap/second"]
     without = fit(model_of(2), EnergyMonitor(power=7), inputs=inputs)
-    assert set(without) == {"loss", "energy"}
+    assert set(without) == {"loss", "energy", "min_angle"}
 
 
 def test_it_can_be_used_for_a_second_fit():
@@ -168,6 +177,8 @@ def test_model_without_kernels():
         ({"power": -1}, "`power` must be a finite real number >= 0"),
         ({"distance": "l2"}, "`distance` must be one of"),
         ({"half_space": 1}, "`half_space` must be True or False"),
+        ({"every": 0}, "`every` must be an integer >= 1"),
+        ({"per_layer": 1}, "`per_layer` must be True or False"),
     ],
 )
 def test_argument_errors(arguments, message):
@@ -196,6 +207,7 @@ def nested_model():
         (None, {"block/one", "block/two", "last"}),
         (["block"], {"block/one", "block/two"}),
         (("last", "block/one"), {"block/one", "last"}),
+        (["*one", "la*"], {"block/one", "last"}),
     ],
 )
 def test_chosen_layers(names, expected):
@@ -219,3 +231,56 @@ def test_chosen_layers(names, expected):
 def test_wrong_layers(names, message):
     with pytest.raises(ValueError, match=message):
         fit(nested_model(), EnergyMonitor(layers=names))
+
+
+def test_angles_are_those_of_the_audit():
+    model = model_of()
+    history = fit(model, EnergyMonitor(per_layer=True))
+    rows = keras_mhe.audit(model)
+    for row in rows:
+        angle = history[f"min_angle/{row.layer}"][-1]
+        assert angle == pytest.approx(row.min_angle, rel=1e-6)
+    assert history["min_angle"][-1] == min(r.min_angle for r in rows)
+
+
+def test_every_second_epoch():
+    model = model_of()
+    monitor = EnergyMonitor(every=2)
+    each = EnergyMonitor()
+    measured = keras.callbacks.LambdaCallback(
+        on_train_begin=lambda logs: (
+            each.set_model(model) or each.on_train_begin()
+        ),
+        on_epoch_end=lambda epoch, logs: seen.append(each._measure()["energy"]),
+    )
+    seen = []
+    history = fit(model, monitor, measured)
+    first = monitor.initial["energy"]
+    assert history["energy"] == [first, seen[1], seen[1]]
+    assert len({first, *seen}) == 4
+
+
+def test_keys_stay_when_weights_are_no_longer_numbers():
+    model = model_of()
+
+    def break_weights(epoch, logs):
+        if epoch == 1:
+            kernel = model.layers[0].kernel
+            kernel.assign(np.full(kernel.shape, np.nan, "float32"))
+
+    history = fit(
+        model,
+        keras.callbacks.LambdaCallback(on_epoch_end=break_weights),
+        EnergyMonitor(per_layer=True),
+    )
+    assert np.isfinite(history["energy_gap/first"][0])
+    assert np.isnan(history["energy_gap/first"][1:]).all()
+    assert np.isnan(history["energy_gap"][1:]).all()
+    assert len(history["min_angle/first"]) == 3
+
+
+def test_no_gap_is_claimed_with_angles_in_full_space():
+    history = fit(model_of(), EnergyMonitor(distance="angular", per_layer=True))
+    assert "energy_gap/first" not in history
+    # Two neurons have a proven minimum with angles too.
+    assert history["energy_gap"] == history["energy_gap/second"]

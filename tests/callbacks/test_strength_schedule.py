@@ -1,0 +1,171 @@
+"""`StrengthSchedule`: the loss of each epoch has that epoch's strength."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import keras_mhe
+from keras_mhe import MHE
+from keras_mhe.callbacks import StrengthSchedule
+from keras_mhe.regularizers import (
+    CompressiveMHE,
+    Covering,
+    GramDeterminant,
+    Polarization,
+    Separation,
+    Uniformity,
+)
+from support.tensors import as_float, total
+
+RNG = np.random.default_rng(0)
+INPUTS = RNG.normal(size=(8, 6)).astype("float32")
+TARGETS = RNG.normal(size=(8, 3)).astype("float32")
+WAYS = {
+    "default": {},
+    "compiled": {"jit_compile": True},
+    "eager": {"run_eagerly": True, "jit_compile": False},
+}
+# `torch.compile` of a whole training step is not supported by Keras here.
+if keras.backend.backend() == "torch":
+    del WAYS["compiled"]
+FACTORS = [0.0, 0.5, 0.5, 2.0]
+
+
+def model_of(hidden, classes=None, way="default"):
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [
+            keras.Input((6,)),
+            layers.Dense(5, kernel_regularizer=hidden),
+            layers.Dense(3, kernel_regularizer=classes),
+        ]
+    )
+    model.compile(
+        keras.optimizers.SGD(0.0), "mse", loss_weights=[0.0], **WAYS[way]
+    )
+    return model
+
+
+def fit(model, schedule=FACTORS.__getitem__, epochs=4, **options):
+    return model.fit(
+        INPUTS,
+        TARGETS,
+        epochs=epochs,
+        verbose=0,
+        callbacks=[StrengthSchedule(schedule)],
+        **options,
+    ).history
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_losses_of_epochs(way):
+    model = model_of(MHE(1.0), MHE(10.0) + keras.regularizers.L2(0.1), way)
+    decay = as_float(keras.regularizers.L2(0.1)(model.layers[1].kernel))
+    energies = total(model.losses) - decay
+    history = fit(model, validation_data=(INPUTS, TARGETS))
+    expected = [decay + factor * energies for factor in FACTORS]
+    assert history["loss"] == pytest.approx(expected, rel=1e-5)
+    assert history["val_loss"] == pytest.approx(expected, rel=1e-5)
+    assert history["strength_factor"] == FACTORS
+    # The end sets it back.
+    assert model.evaluate(INPUTS, TARGETS, verbose=0) == pytest.approx(
+        decay + energies, rel=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    "term",
+    [
+        MHE(2.0),
+        MHE.from_reference("half_mhe", "1"),
+        MHE.from_reference("gan"),
+        CompressiveMHE(2.0, dim=3),
+        Covering(2.0),
+        GramDeterminant(2.0),
+        Polarization(2.0),
+        Separation(2.0),
+        Uniformity(2.0),
+    ],
+    ids=lambda term: type(term).__name__,
+)
+def test_every_regularizer(term):
+    weights = RNG.normal(size=(6, 5)).astype("float32")
+    before = as_float(term(weights))
+    term.schedule_factor = 0.25
+    assert as_float(term(weights)) == pytest.approx(0.25 * before, rel=1e-5)
+    copy = type(term).from_config(term.get_config())
+    assert as_float(copy(weights)) == pytest.approx(before, rel=1e-5)
+
+
+def test_resumed_training_has_the_same_factors():
+    model = model_of(MHE(1.0))
+    history = fit(model, initial_epoch=2)
+    assert history["strength_factor"] == FACTORS[2:]
+
+
+def test_saved_models_hold_the_strength_without_it(tmp_path):
+    model = model_of(MHE(3.0))
+    path = tmp_path / "model.keras"
+    energy = total(model.losses)
+    model.fit(
+        INPUTS,
+        TARGETS,
+        verbose=0,
+        callbacks=[
+            StrengthSchedule(lambda epoch: 0.5),
+            keras.callbacks.ModelCheckpoint(path),
+        ],
+    )
+    loaded = keras.models.load_model(path)
+    assert total(loaded.losses) == pytest.approx(energy, rel=1e-5)
+
+
+def test_with_regularize():
+    model = model_of("l2")
+    decay = total(model.losses)
+    keras_mhe.regularize(model, MHE(1.0))
+    energies = total(model.losses) - decay
+    history = fit(model)
+    expected = [decay + factor * energies for factor in FACTORS]
+    assert history["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_shared_regularizer_is_multiplied_once():
+    term = MHE(1.0)
+    model = model_of(term, term)
+    energies = total(model.losses)
+    history = fit(model)
+    expected = [factor * energies for factor in FACTORS]
+    assert history["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_compiles_only_when_the_factor_changes(monkeypatch):
+    model = model_of(MHE(1.0))
+    calls = []
+    make = model.make_train_function
+
+    def counted(force=False):
+        calls.append(force)
+        return make(force=force)
+
+    monkeypatch.setattr(model, "make_train_function", counted)
+    fit(model)
+    # To 0, 0.5 and 2, and back to 1.
+    assert calls.count(True) == 4
+
+
+@pytest.mark.parametrize("factor", [-1.0, float("nan"), "1", None])
+def test_factors_out_of_range(factor):
+    with pytest.raises(ValueError, match=r"`schedule\(0\)` must be a finite"):
+        fit(model_of(MHE(1.0)), lambda epoch: factor)
+
+
+def test_schedule_that_cannot_be_called():
+    with pytest.raises(ValueError, match="`schedule` must be a callable"):
+        StrengthSchedule(0.5)
+
+
+def test_model_without_the_librarys_regularizers():
+    with pytest.raises(ValueError, match="StrengthSchedule needs a trainable"):
+        fit(model_of("l2"))
