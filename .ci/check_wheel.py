@@ -26,6 +26,7 @@ x = np.random.default_rng(0).normal(size=(64, 16)).astype("float32")
 monitor = keras_mhe.callbacks.EnergyMonitor()
 model.fit(x, x[:, :1], epochs=5, verbose=0, callbacks=[monitor])
 assert model.history.history["energy"][-1] < monitor.initial["energy"]
+model.save("model.keras")
 print(keras_mhe.__version__, keras_mhe.__file__)
 """
 
@@ -47,6 +48,9 @@ def main() -> None:
         version, origin = printed.split()
         check(version in wheel.name, f"{wheel.name} holds version {version}")
         check(origin.startswith(folder), f"imported from {origin}")
+        command = python.with_name("keras-mhe")
+        table = run(command, "audit", "model.keras", cwd=elsewhere)
+        check(table.startswith("layer"), f"keras-mhe audit printed {table}")
         print(f"{wheel.name}: built, installed and used")
 
 
@@ -54,7 +58,8 @@ def check_contents(wheel: Path, sdist: Path) -> None:
     """Checks which files the two archives hold."""
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-    check("keras_mhe/py.typed" in names, "py.typed is missing in the wheel")
+    for part in ("keras_mhe/py.typed", "keras_mhe/reports/report.html"):
+        check(part in names, f"{part} is missing in the wheel")
     top = {name.split("/")[0] for name in names}
     (metadata,) = top - {"keras_mhe"}
     check(metadata.endswith(".dist-info"), f"the wheel holds {sorted(top)}")

@@ -9,8 +9,13 @@ from keras_mhe import (
     layers,
     losses,
     metrics,
+    models,
+    plots,
     regularizers,
+    reports,
 )
+from keras_mhe.analysis import audit
+from keras_mhe.models import regularize, unregularize
 from keras_mhe.regularizers import MHE
 
 __version__ = "0.1.0"
@@ -19,6 +24,7 @@ __all__ = [
     "MHE",
     "__version__",
     "analysis",
+    "audit",
     "callbacks",
     "constraints",
     "functional",
@@ -26,5 +32,10 @@ __all__ = [
     "layers",
     "losses",
     "metrics",
+    "models",
+    "plots",
+    "regularize",
     "regularizers",
+    "reports",
+    "unregularize",
 ]

@@ -1,0 +1,133 @@
+"""Histograms of the angles between neurons."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_mhe.analysis import (
+    Audit,
+    KernelAudit,
+    optimal_angles,
+    random_angle_density,
+)
+from keras_mhe.plots._figure import new_figure
+
+
+def angles(after: Audit, *, before: Audit | None = None) -> Any:
+    """Draws how often which angle occurs in each layer of an audit.
+
+    With the density of random directions, dashed, and the angles of the
+    optimum where they are known, red; dotted those of a bound that need not
+    be reached.
+
+    Args:
+        after: An `Audit`; each layer gets a small picture.
+        before: An `Audit` of the same energy, to compare with: its layers of
+            the same names are drawn behind, grey. Defaults to `None`.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: If the two are of different energies.
+        ImportError: If matplotlib is not installed.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_mhe import analysis, plots
+        >>> features = np.random.default_rng(0).normal(size=(50, 8))
+        >>> figure = plots.angles(analysis.audit_features(features))
+        >>> figure.axes[0].get_xlabel()
+        'degrees'
+    """
+    earlier = rows_by_layer(after, before)
+    num_columns = min(len(after), 4)
+    num_rows = -(-len(after) // num_columns)
+    figure = new_figure(3.4 * num_columns, 2.4 * num_rows + 0.6)
+    grid = figure.subplots(num_rows, num_columns, squeeze=False).flat
+    for axes, row in zip(grid, after, strict=False):
+        draw_angles(axes, row, after.form.half_space, earlier.get(row.layer))
+    for axes in grid[len(after) :]:
+        axes.remove()
+    handles: dict[str, Any] = {}
+    for axes in figure.axes:
+        found = axes.get_legend_handles_labels()
+        handles |= dict(zip(found[1], found[0], strict=True))
+    figure.legend(
+        handles.values(), handles.keys(), loc="outside lower center", ncols=4
+    )
+    return figure
+
+
+def draw_angles(
+    axes: Any,
+    row: KernelAudit,
+    half_space: bool,
+    before: KernelAudit | None = None,
+) -> None:
+    """Draws the histogram of one layer.
+
+    Args:
+        axes: Matplotlib's.
+        row: The layer.
+        half_space: Whether its angles are those between lines.
+        before: The same layer at another time.
+    """
+    drawn = [("after" if before else "neurons", "C0", row)]
+    if before is not None:
+        drawn.insert(0, ("before", "0.5", before))
+    for label, color, one in drawn:
+        counts = one.angle_counts / max(one.angle_counts.sum(), 1)
+        edges = np.arange(len(counts) + 1)
+        axes.stairs(
+            counts, edges, fill=True, alpha=0.6, color=color, label=label
+        )
+    low, high = _range([one.angle_counts for _, _, one in drawn])
+    optimum = optimal_angles(row.neurons, row.dimension, half_space=half_space)
+    low = max(min([low, *optimum]) - 2.0, 0.0)
+    # A little more than the largest, for a line at it.
+    high = min(max([high, *optimum]) + 2.0, 91.0 if half_space else 182.0)
+    degrees = np.linspace(low, min(high, len(row.angle_counts)), 400)
+    density = random_angle_density(
+        degrees, row.dimension, half_space=half_space
+    )
+    axes.plot(degrees, density, "--", color="C1", lw=1.2, label="random")
+    # More neurons than dimensions may not reach the angles of the bound.
+    is_reached = not half_space or row.neurons <= row.dimension
+    style, name = ("-", "optimal") if is_reached else (":", "bound")
+    for angle in optimum:
+        axes.axvline(angle, color="C3", ls=style, lw=1.2, label=name)
+    axes.set_xlim(low, high)
+    axes.set_ylim(bottom=0.0)
+    axes.set_title(
+        f"{row.layer}\n{row.neurons} in dimension {row.dimension}",
+        fontsize="small",
+    )
+    axes.set_xlabel("degrees")
+    axes.set_yticks([])
+
+
+def rows_by_layer(after: Audit, before: Audit | None) -> dict[str, KernelAudit]:
+    """Returns the rows of the earlier audit by their layers.
+
+    Raises:
+        ValueError: If the two are of different energies.
+    """
+    if before is None:
+        return {}
+    if before.form != after.form:
+        raise ValueError(
+            "`before` must be an audit of the same energy. "
+            f"Received: {before.form} and {after.form}."
+        )
+    return {row.layer: row for row in before}
+
+
+def _range(counts: Sequence[np.ndarray]) -> tuple[float, float]:
+    """First and last degree that occur."""
+    found = np.flatnonzero(sum(counts))
+    if len(found) == 0:
+        return 0.0, 90.0
+    return math.floor(found[0]), math.ceil(found[-1] + 1)

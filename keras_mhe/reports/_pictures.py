@@ -1,0 +1,52 @@
+"""Pictures as SVG inside a page, in the colours of its text."""
+
+import io
+import re
+
+from keras_mhe.analysis import KernelAudit
+from keras_mhe.plots._angles import draw_angles
+from keras_mhe.plots._figure import new_figure
+
+#: Stands for the colour of the text until the picture is in the page.
+_TEXT = "#123456"
+_STYLE = {
+    "axes.edgecolor": _TEXT,
+    "axes.facecolor": "none",
+    "axes.labelcolor": _TEXT,
+    "figure.facecolor": "none",
+    "svg.fonttype": "none",
+    "svg.hashsalt": "keras_mhe",
+    "text.color": _TEXT,
+    "xtick.color": _TEXT,
+    "ytick.color": _TEXT,
+}
+
+
+def angle_picture(row: KernelAudit, half_space: bool, number: int) -> str:
+    """Returns the histogram of a layer's angles as an SVG element.
+
+    Args:
+        row: The layer.
+        half_space: Whether its angles are those between lines.
+        number: Of the picture in the page; its identifiers begin with it.
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+    """
+    figure = new_figure(3.4, 2.1)  # First, because it says what is missing.
+    import matplotlib as mpl
+
+    with mpl.rc_context(_STYLE):
+        figure = new_figure(3.4, 2.1)
+        axes = figure.subplots()
+        draw_angles(axes, row, half_space)
+        axes.set_title("")
+        text = io.StringIO()
+        figure.savefig(
+            text, format="svg", metadata={"Date": None, "Creator": None}
+        )
+    svg = text.getvalue()
+    svg = svg[svg.index("<svg") :].replace(_TEXT, "currentColor")
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    # Identifiers are those of the page.
+    return re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>p{number}-", svg)

@@ -1,0 +1,174 @@
+"""One HTML file with the table of an audit and its pictures."""
+
+import html
+import importlib.resources
+import math
+import os
+import string
+from pathlib import Path
+
+from keras_mhe._files import write_text
+from keras_mhe.analysis import Audit, KernelAudit
+from keras_mhe.reports._pictures import angle_picture
+
+#: What is said about each column, by its title.
+_MEANINGS = {
+    "layer": "Name of the layer, after what holds it.",
+    "neurons": "Neurons that meet each other: filters, units, vocabulary.",
+    "groups": "Blocks of neurons that do not meet each other.",
+    "dim": "Entries of each neuron.",
+    "energy": "Mean energy of a pair of neurons; low is diverse.",
+    "gap": "Where the energy lies: 0 is the bound, 1 is random directions, "
+    "above 1 neurons are more alike than random ones.",
+    "bound": "Arrangement with the least energy. 'above': the true minimum "
+    "is there or higher. 'not proven': there is no gap.",
+    "angle": "Degrees between the two nearest neurons.",
+    "at most": "Degrees that this angle cannot exceed.",
+    "nearest": "Which two neurons these are, counted from 0.",
+    "same": "Neurons with another one within 0.1 degrees.",
+    "dead": "Neurons shorter than 0.001 of the layer's median length, or "
+    "not finite.",
+}
+
+
+def write_report(
+    audit: Audit, path: str | os.PathLike[str], *, title: str = "Audit"
+) -> Path:
+    """Writes an audit as one HTML file that needs nothing else.
+
+    A summary, the table, sortable, and the angles of each layer; light and
+    dark, for narrow screens, keyboards and screen readers. Nothing is loaded
+    from a network. The file is written in one step: an older one is there
+    until the new one is whole.
+
+    Args:
+        audit: The `Audit`.
+        path: Of the file.
+        title: Title of the page. Defaults to `"Audit"`.
+
+    Returns:
+        The path.
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+        OSError: If the file cannot be written.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> import numpy as np
+        >>> from keras_mhe import analysis, reports
+        >>> found = analysis.audit_features(np.eye(4))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = reports.write_report(found, f"{folder}/report.html")
+        ...     path.read_text().startswith("<!DOCTYPE html>")
+        True
+    """
+    template = importlib.resources.files(__package__) / "report.html"
+    page = string.Template(template.read_text(encoding="utf-8")).substitute(
+        title=html.escape(title),
+        energy=html.escape(" ".join(audit.footer())),
+        summary=_items(_summary(audit)),
+        heads=_heads(audit),
+        rows=_rows(audit),
+        meanings=_meanings(audit),
+        pictures=_pictures(audit),
+    )
+    target = Path(path)
+    write_text(target, page)
+    return target
+
+
+def _summary(audit: Audit) -> list[str]:
+    neurons = sum(row.neurons * row.groups for row in audit)
+    lines = [f"{len(audit)} layers with {neurons} neurons."]
+    gaps = [row for row in audit if not math.isnan(row.gap)]
+    if gaps:
+        worst = max(gaps, key=lambda row: row.gap)
+        lines.append(f"Largest gap: {worst.gap:.3g} in {worst.layer}.")
+        above = sum(row.gap > 1.0 for row in gaps)
+        lines.append(
+            f"{above} of {len(gaps)} layers have neurons more alike than "
+            "random ones (gap above 1)."
+        )
+    angles = [row for row in audit if row.nearest is not None]
+    if angles:
+        nearest = min(angles, key=lambda row: row.min_angle)
+        lines.append(
+            f"Nearest two neurons: {nearest.min_angle:.2f} degrees, numbers "
+            f"{_pair(nearest)} of {nearest.layer}."
+        )
+    for name, words in (("duplicates", "the same"), ("dead", "dead")):
+        count = sum(getattr(row, name) for row in audit)
+        lines.append(f"Neurons that are {words}: {count}.")
+    return lines
+
+
+def _pair(row: KernelAudit) -> str:
+    return " and ".join(map(str, row.nearest or ()))
+
+
+def _items(lines: list[str]) -> str:
+    return "\n".join(f"<li>{html.escape(line)}</li>" for line in lines)
+
+
+def _heads(audit: Audit) -> str:
+    return "".join(
+        f'<th scope="col"{_class(is_text)}>'
+        f'<button type="button">{html.escape(label)}</button></th>'
+        for label, is_text in zip(
+            audit.cells()[0], audit.are_texts(), strict=True
+        )
+    )
+
+
+def _rows(audit: Audit) -> str:
+    lines = []
+    for cells, row in zip(audit.cells()[1:], audit, strict=True):
+        written: list[str] = []
+        for cell, name, is_text in zip(
+            cells, audit.names(), audit.are_texts(), strict=True
+        ):
+            value = html.escape(_value(getattr(row, name)))
+            attributes = f'data-value="{value}"{_class(is_text)}'
+            tag = 'th scope="row"' if not written else "td"
+            end = tag.partition(" ")[0]
+            written.append(f"<{tag} {attributes}>{html.escape(cell)}</{end}>")
+        lines.append(f"<tr>{''.join(written)}</tr>")
+    return "\n".join(lines)
+
+
+def _value(value: object) -> str:
+    """What a cell is sorted by; empty for nothing."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, float) and math.isinf(value):
+        return "Infinity"
+    return str(value[0] if isinstance(value, tuple) else value)
+
+
+def _class(is_text: bool) -> str:
+    return ' class="text"' if is_text else ""
+
+
+def _meanings(audit: Audit) -> str:
+    return "\n".join(
+        f"<dt>{html.escape(label)}</dt><dd>{html.escape(_MEANINGS[label])}</dd>"
+        for label in audit.cells()[0]
+    )
+
+
+def _pictures(audit: Audit) -> str:
+    figures = []
+    for number, row in enumerate(audit):
+        svg = angle_picture(row, audit.form.half_space, number)
+        words = f"Angles between the neurons of {row.layer}"
+        label = html.escape(f"{words}: at least {row.min_angle:.2f} degrees.")
+        svg = svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+        caption = (
+            f"{row.layer}: {row.neurons} neurons in dimension {row.dimension}"
+        )
+        figures.append(
+            f"<figure>{svg}<figcaption>{html.escape(caption)}</figcaption>"
+            "</figure>"
+        )
+    return "\n".join(figures)

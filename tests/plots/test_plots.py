@@ -1,0 +1,176 @@
+"""Pictures: what is in them, by the numbers that they were drawn from."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from keras_mhe import plots
+from keras_mhe.analysis import audit_features
+
+RNG = np.random.default_rng(0)
+RANDOM = RNG.normal(size=(12, 12))
+ORTHOGONAL = np.eye(12)
+
+
+def lines_of(axes, color):
+    return [line for line in axes.get_lines() if line.get_color() == color]
+
+
+@pytest.mark.parametrize("half_space", [False, True])
+def test_angles(half_space):
+    found = audit_features(RANDOM, half_space=half_space, name="some")
+    figure = plots.angles(found)
+    (axes,) = figure.axes
+    assert axes.get_title() == "some\n12 in dimension 12"
+    (stairs,) = axes.patches
+    values, edges, _ = stairs.get_data()
+    np.testing.assert_allclose(
+        values, found[0].angle_counts / found[0].angle_counts.sum()
+    )
+    assert edges[-1] == (90 if half_space else 180)
+    (optimum,) = lines_of(axes, "C3")
+    expected = 90.0 if half_space else np.degrees(np.arccos(-1 / 11))
+    np.testing.assert_allclose(optimum.get_xdata(), expected)
+    (random,) = lines_of(axes, "C1")
+    degrees, density = random.get_data()
+    low, high = axes.get_xlim()
+    assert low <= degrees[0] <= found[0].min_angle
+    assert degrees[-1] <= high
+    assert degrees[np.argmax(density)] == pytest.approx(90.0, abs=0.5)
+
+
+def test_angles_before_and_after():
+    before, after = audit_features(RANDOM), audit_features(ORTHOGONAL)
+    figure = plots.angles(after, before=before)
+    (axes,) = figure.axes
+    labels = [patch.get_label() for patch in axes.patches]
+    assert labels == ["before", "after"]
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == ["before", "after", "random", "optimal"]
+
+
+def test_angles_of_neurons_without_directions():
+    figure = plots.angles(audit_features(np.zeros((3, 4))))
+    assert figure.axes[0].patches[0].get_data().values.sum() == 0
+
+
+def test_comparison():
+    before, after = audit_features(RANDOM), audit_features(ORTHOGONAL)
+    figure = plots.comparison(before, after)
+    gaps, angles = figure.axes
+    for axes, name in ((gaps, "gap"), (angles, "min_angle")):
+        drawn = {line.get_label(): line.get_xdata() for line in axes.lines}
+        assert drawn["before"] == pytest.approx([getattr(before[0], name)])
+        assert drawn["after"] == pytest.approx([getattr(after[0], name)])
+    assert [t.get_text() for t in gaps.get_yticklabels()] == ["features"]
+
+
+@pytest.mark.parametrize("draw", [
+    lambda before, after: plots.comparison(before, after),
+    lambda before, after: plots.angles(after, before=before),
+], ids=["comparison", "angles"])  # fmt: skip
+def test_audits_of_different_energies(draw):
+    before = audit_features(RANDOM)
+    after = audit_features(RANDOM, half_space=True)
+    with pytest.raises(ValueError, match="`before` must be an audit of the"):
+        draw(before, after)
+
+
+def test_audits_without_a_common_layer():
+    before = audit_features(RANDOM, name="a")
+    with pytest.raises(ValueError, match=r"must share a layer.*'a'.*'b'"):
+        plots.comparison(before, audit_features(RANDOM, name="b"))
+
+
+def test_energies_by_layer():
+    logs = {
+        "loss": [3.0, 2.0],
+        "energy": [0.6, 0.5],
+        "energy/first": [0.7, 0.6],
+        "energy/second": [0.5, 0.4],
+        "energy_gap/first": [1.2, 0.6],
+        "min_angle": [50.0, 60.0],
+    }
+    initial = {"energy/first": 0.9, "min_angle": 40.0}
+    figure = plots.energies(logs, initial=initial)
+    energy, gap, angle = figure.axes
+    assert [axes.get_title().split(":")[0] for axes in figure.axes] == [
+        "energy",
+        "energy gap",
+        "angle of the nearest two neurons, degrees",
+    ]
+    first, second = energy.lines
+    assert first.get_label() == "first"
+    np.testing.assert_array_equal(first.get_xdata(), [0, 1, 2])
+    np.testing.assert_array_equal(first.get_ydata(), [0.9, 0.7, 0.6])
+    np.testing.assert_array_equal(second.get_xdata(), [1, 2])
+    assert first.get_color() != second.get_color()
+    np.testing.assert_array_equal(gap.lines[0].get_ydata(), [1.2, 0.6])
+    np.testing.assert_array_equal(angle.lines[0].get_ydata(), [40, 50, 60])
+
+
+def test_logs_of_something_else():
+    with pytest.raises(ValueError, match=r"`logs` must hold keys.*'loss'"):
+        plots.energies({"loss": [1.0]})
+
+
+def test_sphere():
+    weights = np.array([[2.0, 0.0], [0.0, 0.0], [0.0, -3.0]])
+    figure = plots.sphere(weights, before=-weights, half_space=True)
+    before, after = figure.axes
+    assert (before.get_title(), after.get_title()) == ("before", "after")
+    points, opposites = after.collections
+    np.testing.assert_allclose(
+        np.stack(points._offsets3d), [[1.0, 0.0], [0.0, 0.0], [0.0, -1.0]]
+    )
+    np.testing.assert_allclose(
+        np.stack(opposites._offsets3d), -np.stack(points._offsets3d)
+    )
+
+
+def test_sphere_of_other_axes():
+    figure = plots.sphere(RNG.normal(size=(5, 3, 1)), neuron_axis=(0, 2))
+    (points,) = figure.axes[0].collections
+    assert np.stack(points._offsets3d).shape == (3, 5)
+
+
+def test_neurons_that_are_on_no_sphere():
+    with pytest.raises(ValueError, match=r"three entries.*so 4 entries"):
+        plots.sphere(np.eye(4))
+
+
+def test_pictures_can_be_written(tmp_path):
+    before, after = audit_features(RANDOM), audit_features(ORTHOGONAL)
+    figures = [
+        plots.angles(after, before=before),
+        plots.comparison(before, after),
+        plots.energies({"energy": [1.0, 0.5]}),
+        plots.sphere(np.eye(3)),
+    ]
+    for number, figure in enumerate(figures):
+        path = tmp_path / f"{number}.png"
+        figure.savefig(path)
+        assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_library_does_not_need_matplotlib():
+    program = (
+        "import sys\n"
+        "sys.modules['matplotlib'] = None\n"
+        "import numpy as np\n"
+        "import keras_mhe\n"
+        "from keras_mhe import analysis, plots\n"
+        "found = analysis.audit_features(np.eye(3))\n"
+        "assert 'features' in str(found)\n"
+        "try:\n"
+        "    plots.angles(found)\n"
+        "except ImportError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "`keras_mhe.plots` needs matplotlib: pip install" in done.stdout
