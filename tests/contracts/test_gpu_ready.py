@@ -69,6 +69,7 @@ from keras_mhe.layers import SpectralNormalization, held_singular_vectors
 from keras_mhe.losses import OneVsAllCrossentropy, SampledCrossentropy
 from keras_mhe.metrics import FeatureEnergy
 from keras_mhe.regularizers import (
+    AddedRegularizer,
     CompressiveMHE,
     Covering,
     GramDeterminant,
@@ -83,7 +84,7 @@ from support.gpu_programs import CHECKS, Program
 from support.heads import DIM, HEADS, SOFTMAX_HEADS
 
 #: They look at a model between its steps, with NumPy.
-OFF_THE_DEVICE = {"analysis", "callbacks"}
+OFF_THE_DEVICE = {"analysis", "callbacks", "models", "plots", "reports"}
 #: They take what a model made, with NumPy.
 AFTER_THE_MODEL = {"metrics.Verification", "metrics.verify_pairs"}
 
@@ -494,6 +495,10 @@ PROGRAMS = {
         penalty("depthwise", MHE(neuron_axis=(-2, -1), groups=2)),
         training_step("float32"),
         training_step("mixed_float16"),
+    ],
+    "regularizers.AddedRegularizer": [
+        penalty("both", AddedRegularizer("l2", MHE())),
+        penalty("alone", AddedRegularizer(None, MHE()), "float16"),
     ],
     "regularizers.CompressiveMHE": [penalty("random", CompressiveMHE(dim=3))],
     "regularizers.Covering": [penalty("full", Covering(steps=2))],

@@ -218,6 +218,7 @@ def test_private_keras_is_not_used():
 LAYERS = (
     ("_typing",),
     ("_numerics", "_validation", "_registration", "_kernel_axes", "_backend"),
+    ("_files", "_training"),
     ("functional",),
     (
         "regularizers",
@@ -228,7 +229,9 @@ LAYERS = (
         "metrics",
     ),
     ("analysis",),
-    ("callbacks",),
+    ("callbacks", "models", "plots"),
+    ("reports",),
+    ("_command_line",),
 )
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
 
