@@ -24,20 +24,31 @@ def for_kernel(regularizer: KerasObject, axes: KernelAxes) -> KerasObject:
 
 
 def describe(regularizer: KerasObject) -> str:
-    """Returns classes and strengths, as in `"MHE(1) + L2"`."""
+    """Returns classes and what tells them apart: `"MHE(1, half) + L2"`."""
     return " + ".join(_name(term) for term in terms_of(regularizer))
 
 
 def _with_axes(term: KerasObject, axes: KernelAxes) -> KerasObject:
-    has_config = isinstance(term, keras.regularizers.Regularizer)
-    config: dict[str, Any] = term.get_config() if has_config else {}
+    config = _config_of(term)
     if "neuron_axis" not in config:
         return term
     config |= {"neuron_axis": axes.neuron_axis, "groups": axes.groups}
     return type(term).from_config(config)
 
 
+def _config_of(term: KerasObject) -> dict[str, Any]:
+    has_config = isinstance(term, keras.regularizers.Regularizer)
+    return dict(term.get_config()) if has_config else {}
+
+
 def _name(term: KerasObject) -> str:
-    name = getattr(term, "__name__", type(term).__name__)
-    strength = getattr(term, "strength", None)
-    return name if strength is None else f"{name}({strength:g})"
+    name: str = getattr(term, "__name__", type(term).__name__)
+    config = _config_of(term)
+    words = [f"{config['strength']:g}"] if "strength" in config else []
+    if config.get("power", 2) != 2:
+        words.append(f"power {config['power']:g}")
+    if config.get("distance") == "angular":
+        words.append("angular")
+    if config.get("half_space"):
+        words.append("half")
+    return f"{name}({', '.join(words)})" if words else name

@@ -34,29 +34,39 @@ def _last_of(layer: KerasObject) -> Iterator[int]:
             if found:
                 yield from found
                 return
-    elif _has_graph(layer):
-        seen: set[int] = set()
+    elif has_graph(layer):
+        seen: set[tuple[int, int]] = set()
         for tensor in keras.tree.flatten(layer.outputs):
             yield from _before(tensor, seen)
     else:
         yield from _last_inside(layer)
 
 
-def _has_graph(layer: KerasObject) -> bool:
-    return isinstance(layer, keras.Model) and bool(
-        getattr(layer, "outputs", None)
+def has_graph(layer: KerasObject) -> bool:
+    """Whether it is a model whose outputs tell what made them."""
+    if isinstance(layer, keras.Sequential):
+        return True
+    outputs = getattr(layer, "outputs", None)
+    return (
+        isinstance(layer, keras.Model)
+        and bool(outputs)
+        # A subclassed model may call anything its outputs.
+        and all(
+            hasattr(tensor, "_keras_history")
+            for tensor in keras.tree.flatten(outputs)
+        )
     )
 
 
-def _before(tensor: KerasObject, seen: set[int]) -> Iterator[int]:
+def _before(tensor: KerasObject, seen: set[tuple[int, int]]) -> Iterator[int]:
     """Last kernels in the operation that made a symbolic tensor, or before.
 
     Keras has no public name for the operation behind a tensor.
     """
     operation, node_index, _ = tensor._keras_history
-    if id(operation) in seen:
+    if (id(operation), node_index) in seen:
         return
-    seen.add(id(operation))
+    seen.add((id(operation), node_index))
     found = list(_last_of(operation)) if _is_layer(operation) else []
     if found:
         yield from found
@@ -72,8 +82,11 @@ def _is_layer(operation: KerasObject) -> bool:
 def _last_inside(layer: KerasObject) -> Iterator[int]:
     while isinstance(layer, keras.layers.Wrapper):
         layer = layer.layer
-    if _has_graph(layer) or isinstance(layer, keras.Sequential):
+    if has_graph(layer):
         yield from _last_of(layer)
+    elif isinstance(layer, keras.layers.Bidirectional):
+        yield from _last_inside(layer.forward_layer)
+        yield from _last_inside(layer.backward_layer)
     elif is_known(layer):
         if not layer.built:
             yield id(layer)

@@ -9,7 +9,12 @@ import keras
 from keras_mhe._kernel_axes import KernelAxes
 from keras_mhe._typing import KerasObject
 from keras_mhe.analysis._kernels import NeuronKernel, axes_of
-from keras_mhe.analysis._layers import is_known, named_layers
+from keras_mhe.analysis._layers import (
+    has_matrices,
+    is_known,
+    named_layers,
+    own_weights,
+)
 
 
 @dataclass(frozen=True)
@@ -33,24 +38,48 @@ class Place:
     reason: str = ""
 
     @property
-    def regularizer(self) -> KerasObject:
-        """What acts on the kernel now; `None` also where there is none."""
-        if self.kernel is not None:
-            return getattr(self.kernel.variable, "regularizer", None)
+    def layer_regularizer(self) -> KerasObject:
+        """What the layer holds and saves; `None` where it has no kernel."""
         if self.axes is None:
             return None
         return attrgetter(self.axes.regularizer_path)(self.layer)
 
+    @property
+    def regularizer(self) -> KerasObject:
+        """What acts on the kernel now, or will when it is built."""
+        if self.kernel is not None and self.has_variable:
+            return self.kernel.variable.regularizer
+        return self.layer_regularizer
+
+    @property
+    def has_variable(self) -> bool:
+        """Whether there is a kernel that is not computed from others."""
+        return self.kernel is not None and isinstance(
+            self.kernel.variable, keras.Variable
+        )
+
     def set_regularizer(self, regularizer: KerasObject) -> None:
-        """Sets the layer's, which is saved, and the variable's, which acts."""
+        """Sets the layer's, which is saved, and the variables', which act.
+
+        Weights that a layer made later take the kernel's regularizer, as
+        those of LoRA do, so they lose it with the kernel.
+        """
+        before = self.layer_regularizer
+        self.set_layer_regularizer(regularizer)
+        if self.kernel is not None and self.has_variable:
+            self.kernel.variable.regularizer = regularizer
+        for variable in self.layer.variables:
+            if before is not None and variable.regularizer is before:
+                variable.regularizer = regularizer
+
+    def set_layer_regularizer(self, regularizer: KerasObject) -> None:
+        """Sets what the layer holds and saves."""
         assert self.axes is not None
         *holders, name = self.axes.regularizer_path.split(".")
         holder = self.layer
         for attribute in holders:
             holder = getattr(holder, attribute)
         setattr(holder, name, regularizer)
-        if self.kernel is not None:
-            self.kernel.variable.regularizer = regularizer
 
     @property
     def key(self) -> int:
@@ -61,6 +90,9 @@ class Place:
 def places(model: KerasObject) -> Iterator[Place]:
     """Yields the kernels of a model and its other layers with weights."""
     seen: dict[int, str] = {}
+    if has_matrices(model):
+        reason = "weights of the model itself are not known"
+        yield Place(model.name, model.name, model, reason=reason)
     for name, layer in named_layers(model):
         if is_known(layer):
             found = list(_kernels(name, layer))
@@ -106,18 +138,9 @@ def _why_not(kernel: NeuronKernel) -> str:
 def _why_no_kernel(layer: KerasObject) -> str:
     """For a kind of layer that is not known; empty if it has no weights."""
     has_own_build = type(layer).build is not keras.Layer.build
-    if not layer.built and has_own_build and not isinstance(layer, keras.Model):
+    holds_known = any(is_known(inner) for _, inner in named_layers(layer))
+    if not layer.built and has_own_build and not holds_known:
         return "not built yet: build it first"
-    inner = {
-        id(variable)
-        for _, other in named_layers(layer)
-        for variable in other.variables
-    }
-    own = [
-        variable
-        for variable in layer.trainable_variables
-        if id(variable) not in inner
-    ]
-    if any(len(variable.shape) > 1 for variable in own):
+    if has_matrices(layer):
         return f"neurons of {type(layer).__name__} are not known"
-    return "no kernel" if own else ""
+    return "no kernel" if own_weights(layer) else ""

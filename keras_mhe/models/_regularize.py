@@ -8,72 +8,17 @@ import keras
 
 from keras_mhe._training import compile_anew
 from keras_mhe._typing import KerasObject
-from keras_mhe.analysis._layers import chosen_names, models_inside
-from keras_mhe.analysis._table import Table, column
+from keras_mhe.analysis._layers import (
+    check_model,
+    chosen_names,
+    models_inside,
+)
 from keras_mhe.models._adaptation import describe, for_kernel
-from keras_mhe.models._output_layers import output_kernels
+from keras_mhe.models._output_layers import has_graph, output_kernels
 from keras_mhe.models._places import Place, places
-from keras_mhe.models._saving import survives_saving
+from keras_mhe.models._rows import RegularizedKernel, RegularizedKernels
+from keras_mhe.models._saving import are_saved
 from keras_mhe.regularizers import AddedRegularizer
-
-
-@dataclass(frozen=True)
-class RegularizedKernel:
-    """A row of `RegularizedKernels`: a kernel, and what was done to it.
-
-    Attributes:
-        layer: Name, as `NeuronKernel.name`; of a layer that has weights and
-            no kernel also.
-        neurons: Number of neurons that meet each other; `None` where there
-            is no kernel yet.
-        dimension: Entries of each neuron; `None` also.
-        done: Whether something was put there, or taken away.
-        regularizer: What is there now, as in `"L2 + MHE(1)"`; empty for
-            nothing.
-        saved: Whether the configuration of the model carries it, so that it
-            is there after saving and loading; `None` where this is not known
-            or nothing was done.
-        note: Why nothing was done, or what to know.
-
-    Example:
-        >>> import keras
-        >>> import keras_mhe
-        >>> model = keras.Sequential(
-        ...     [keras.Input((8,)), keras.layers.Dense(4, name="hidden")]
-        ... )
-        >>> row = keras_mhe.regularize(model, keras_mhe.MHE(1.0))[0]
-        >>> row.layer, row.done, row.regularizer, row.saved
-        ('hidden', True, 'MHE(1)', True)
-    """
-
-    layer: str = column("layer")
-    neurons: int | None = column("neurons")
-    dimension: int | None = column("dim")
-    done: bool = column("done")
-    regularizer: str = column("regularizer", usual="")
-    saved: bool | None = column("saved", usual=None)
-    note: str = column("note", usual="")
-
-
-class RegularizedKernels(Table[RegularizedKernel]):
-    """What `regularize` or `unregularize` did; prints as a table.
-
-    Args:
-        rows: Sequence of `RegularizedKernel`.
-
-    Example:
-        >>> import keras
-        >>> import keras_mhe
-        >>> model = keras.Sequential(
-        ...     [keras.Input((8,)), keras.layers.Dense(1, name="score")]
-        ... )
-        >>> print(keras_mhe.unregularize(model))
-        layer  neurons  dim  done  note
-        -----  -------  ---  ----  ----------
-        score        1    8  no    one neuron
-    """
-
-    row_class = RegularizedKernel
 
 
 def regularize(
@@ -95,7 +40,8 @@ def regularize(
 
     Args:
         model: A Keras model of any kind. Layers that are not built yet get
-            the regularizer for when they are.
+            the regularizer for when they are, except those whose groups or
+            inner layers are known only then.
         regularizer: A Keras regularizer, or a sum. Those of this library get
             the right `neuron_axis` and `groups`, whatever theirs are; others
             are put on as they are.
@@ -132,7 +78,7 @@ def regularize(
         ...     output_layer=keras_mhe.MHE(10.0),
         ... )
         >>> [(row.layer, row.regularizer) for row in done]
-        [('hidden', 'MHE(1)'), ('classes', 'MHE(10)')]
+        [('hidden', 'MHE(1, half)'), ('classes', 'MHE(10)')]
         >>> len(model.losses)
         2
     """
@@ -140,15 +86,19 @@ def regularize(
     last = hidden
     if output_layer is not None:
         last = _checked("output_layer", output_layer)
+    check_model(model)
     found = list(places(model))
     chosen = _chosen(found, layers, skip)
-    outputs = output_kernels(model)
+    outputs = set() if output_layer is None else output_kernels(model)
     outcomes = []
     for place in found:
         note = place.reason or ("" if place.name in chosen else "left out")
         is_done = not note
         if is_done:
-            note = _put(place, last if place.key in outputs else hidden)
+            is_last = place.key in outputs
+            note = _put(place, last if is_last else hidden)
+            if is_last and not has_graph(model):
+                note = "; ".join(filter(None, ["last in model.layers", note]))
         outcomes.append(Outcome(place, is_done, note))
     if not any(outcome.is_done for outcome in outcomes):
         raise ValueError(
@@ -187,14 +137,16 @@ def unregularize(
         >>> keras_mhe.unregularize(model)[0].regularizer
         'L2'
     """
+    check_model(model)
     found = list(places(model))
     chosen = _chosen(found, layers, None)
     outcomes = []
     for place in found:
-        is_added = isinstance(place.regularizer, AddedRegularizer)
+        added = place.layer_regularizer
+        is_added = isinstance(added, AddedRegularizer)
         is_done = place.name in chosen and is_added
         if is_done:
-            place.set_regularizer(place.regularizer.before)
+            place.set_regularizer(added.before)
         outcomes.append(Outcome(place, is_done, place.reason))
     return _report(model, outcomes, is_added=False)
 
@@ -258,22 +210,21 @@ def _report(
 ) -> RegularizedKernels:
     for inner in models_inside(model):
         compile_anew(inner)
-    survives = survives_saving(model) if is_added else None
+    added = [o.place for o in outcomes if o.is_done and is_added]
+    saved = dict(zip(map(id, added), are_saved(model, added), strict=True))
     rows = []
     for outcome in outcomes:
-        place, note, saved = outcome.place, outcome.note, None
-        if survives is not None and outcome.is_done and place.axes is not None:
-            saved = survives(place.layer_name, place.axes.regularizer_path)
-        kernel = place.kernel
+        place, kernel = outcome.place, outcome.place.kernel
         rows.append(
             RegularizedKernel(
                 layer=place.name,
                 neurons=None if kernel is None else kernel.num_neurons,
+                groups=None if kernel is None else kernel.groups,
                 dimension=None if kernel is None else kernel.dim,
                 done=outcome.is_done,
                 regularizer=describe(place.regularizer),
-                saved=saved,
-                note=note,
+                saved=saved.get(id(place)),
+                note=outcome.note,
             )
         )
     return RegularizedKernels(rows)

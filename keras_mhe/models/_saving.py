@@ -1,70 +1,73 @@
 """Whether a model's configuration carries what was put on its kernels."""
 
-import random
-from collections.abc import Callable
-from operator import attrgetter
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
 
 from keras_mhe._typing import KerasObject
-from keras_mhe.analysis._layers import named_layers
-from keras_mhe.regularizers import AddedRegularizer
+from keras_mhe.models._places import Place
 
 
-def survives_saving(
-    model: KerasObject,
-) -> Callable[[str, str], bool | None]:
-    """Rebuilds a model from its configuration, without weights, and looks.
+class Mark(keras.regularizers.Regularizer):  # type: ignore[misc]
+    """Stands in a layer for its regularizer while a configuration is made."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the number."""
+        return {"number": self.number}
+
+
+def are_saved(model: KerasObject, chosen: Sequence[Place]) -> list[bool | None]:
+    """Tells for each place whether saving keeps what `regularize` put there.
+
+    The layers hold numbered marks while the model's configuration is made,
+    from which Keras would load it; marks that are not in it are lost. Keras
+    must be able to load the regularizer itself, too.
 
     Args:
         model: A Keras model.
+        chosen: Places where `regularize` put something.
 
     Returns:
-        A function of a layer's name, as from `named_layers`, and of the
-        attribute that holds its regularizer, that tells whether the rebuilt
-        model has what `regularize` put there; `None` if the model could not
-        be rebuilt.
+        A list of bools; of `None` if the model has no configuration.
     """
-    rebuilt = _rebuilt(model)
-    if rebuilt is None:
-        return lambda name, attribute: None
-    layers = dict(named_layers(rebuilt))
-
-    def survives(name: str, attribute: str) -> bool:
-        layer = layers.get(name)
-        return layer is not None and isinstance(
-            attrgetter(attribute)(layer), AddedRegularizer
-        )
-
-    return survives
-
-
-def _rebuilt(model: KerasObject) -> KerasObject | None:
-    state = random.getstate()
+    before = [place.layer_regularizer for place in chosen]
     try:
-        with keras.StatelessScope(initialize_variables=False):
-            config = keras.saving.serialize_keras_object(model)
-            # This model's own code, which is in memory already.
-            return keras.saving.deserialize_keras_object(
-                _without_training(config), safe_mode=False
-            )
+        for number, place in enumerate(chosen):
+            place.set_layer_regularizer(Mark(number))
+        config = keras.saving.serialize_keras_object(model)
     except Exception:
-        # A class that cannot be rebuilt may raise whatever it likes.
-        return None
+        # A class without a configuration may raise whatever it likes.
+        return [None] * len(chosen)
     finally:
-        # Layers with random numbers take their seeds from it.
-        random.setstate(state)
+        for place, regularizer in zip(chosen, before, strict=True):
+            place.set_layer_regularizer(regularizer)
+    found = set(_numbers(config))
+    return [
+        number in found and _can_be_loaded(regularizer)
+        for number, regularizer in enumerate(before)
+    ]
 
 
-def _without_training(config: Any) -> Any:
-    """A configuration without optimizers, which have variables at once."""
+def _numbers(config: Any) -> Iterator[int]:
     if isinstance(config, dict):
-        return {
-            key: _without_training(value)
-            for key, value in config.items()
-            if key != "compile_config"
-        }
-    if isinstance(config, list | tuple):
-        return type(config)(_without_training(value) for value in config)
-    return config
+        if config.get("class_name") == Mark.__name__:
+            yield config["config"]["number"]
+        for value in config.values():
+            yield from _numbers(value)
+    elif isinstance(config, list | tuple):
+        for value in config:
+            yield from _numbers(value)
+
+
+def _can_be_loaded(regularizer: KerasObject) -> bool:
+    try:
+        config = keras.saving.serialize_keras_object(regularizer)
+        loaded = keras.saving.deserialize_keras_object(config)
+    except Exception:
+        # As above, of a regularizer that is a function of one's own.
+        return False
+    return callable(loaded)

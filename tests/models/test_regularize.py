@@ -187,7 +187,7 @@ def test_sums_and_relatives():
     )
     terms = CompressiveMHE(1.0, dim=2, seed=4) + keras.regularizers.L1(0.1)
     (row,) = regularize(model, terms + MHE(0.5))
-    assert row.regularizer == "CompressiveMHE(1) + L1 + MHE(0.5)"
+    assert row.regularizer == "CompressiveMHE(1, half) + L1 + MHE(0.5)"
     added = model.layers[-1].embeddings.regularizer.added
     assert isinstance(added, RegularizerSum)
     compressive, decay, energy = added.regularizers
@@ -211,8 +211,8 @@ def test_names_functions_and_other_regularizers():
     ]
     expected = as_float(magnitude(model.layers[-1].kernel))
     assert as_float(model.losses[-1]) == pytest.approx(expected)
-    # A function without a registered name cannot be saved.
-    assert rows[1].saved is None
+    # Keras does not load a function without a registered name.
+    assert [row.saved for row in rows] == [True, False]
 
 
 # Which layers.
@@ -465,8 +465,13 @@ def test_subclassed_model(is_built):
         "block_1": "MHE(1)",
         "last": "MHE(10)",
     }
-    notes = {row.note for row in rows}
-    assert notes == ({""} if is_built else {"not built yet"})
+    build = [] if is_built else ["not built yet"]
+    assert {row.note for row in rows} == {
+        "; ".join(build),
+        "; ".join(["last in model.layers", *build]),
+    }
+    # Rebuilt by its constructor, without what was put there.
+    assert not any(row.saved for row in rows)
     model(np.ones((1, 4), "float32"))
     assert len(model.losses) == 4
     unregularize(model)
@@ -576,3 +581,163 @@ def test_added_regularizer_is_saved():
         as_float(MHE(2.0)(weights))
     )
     assert AddedRegularizer.from_config(alone.get_config()).before is None
+
+
+# What readers of the code and users found.
+
+
+def test_lora_after_it():
+    model = small_model()
+    regularize(model, MHE(1.0))
+    hidden = model.layers[0]
+    hidden.enable_lora(2)
+    rows = unregularize(model)
+    assert [row.done for row in rows] == [True, True]
+    assert model.losses == []
+    assert hidden.kernel_regularizer is None
+
+
+def test_nothing_is_left_behind_by_looking_whether_it_is_saved():
+    model = small_model()
+    regularize(model, MHE(1.0))
+    assert isinstance(model.layers[0].kernel_regularizer, AddedRegularizer)
+    assert (
+        model.layers[0].kernel_regularizer is model.layers[0].kernel.regularizer
+    )
+    again = keras.layers.Dense(2)
+    regularize(model, MHE(1.0))
+    later = keras.layers.Dense(2)
+    # Automatic names go on by one.
+    number = int(again.name.rpartition("_")[2]) + 1
+    assert later.name == f"dense_{number}"
+
+
+def test_output_layers_that_share_an_activation():
+    inputs = keras.Input((6,))
+    hidden = layers.Dense(5, name="hidden")(inputs)
+    relu = layers.ReLU()
+    outputs = [
+        relu(layers.Dense(3, name=name)(hidden)) for name in ("one", "two")
+    ]
+    rows = regularize(
+        keras.Model(inputs, outputs), MHE(1.0), output_layer=MHE(10.0)
+    )
+    assert {row.layer: row.regularizer for row in rows} == {
+        "hidden": "MHE(1)",
+        "one": "MHE(10)",
+        "two": "MHE(10)",
+    }
+
+
+def test_output_layer_in_both_directions():
+    model = keras.Sequential(
+        [keras.Input((4, 5)), layers.Bidirectional(layers.LSTM(3))]
+    )
+    rows = regularize(model, MHE(1.0), output_layer=MHE(10.0))
+    assert [row.regularizer for row in rows] == ["MHE(10)"] * 2
+
+
+class OwnOutputs(keras.Model):
+    """Calls its last layers `outputs`, and has a matrix of its own."""
+
+    def __init__(self):
+        super().__init__(name="own")
+        self.outputs = [layers.Dense(3, name="last")]
+
+    def build(self, input_shape):
+        self.matrix = self.add_weight(shape=(input_shape[-1], 4))
+        self.outputs[0].build((None, 4))
+
+    def call(self, inputs):
+        return self.outputs[0](inputs @ self.matrix)
+
+
+def test_subclassed_model_with_outputs_and_weights_of_its_own():
+    model = OwnOutputs()
+    model.build((None, 6))
+    rows = regularize(model, MHE(1.0), output_layer=MHE(10.0))
+    assert [(row.layer, row.done, row.note) for row in rows] == [
+        ("own", False, "weights of the model itself are not known"),
+        ("last", True, "last in model.layers"),
+    ]
+    footer = str(keras_mhe.audit(model)).splitlines()[-1]
+    assert footer == "Layers whose neurons are not known: own."
+
+
+class Twins(keras.Model):
+    """Two layers of the same name."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = layers.Dense(5, name="dense")
+        self.second = layers.Dense(4, name="dense")
+
+    def call(self, inputs):
+        return self.second(self.first(inputs))
+
+
+def test_layers_of_the_same_name():
+    model = Twins()
+    model(np.ones((1, 6), "float32"))
+    rows = regularize(model, MHE(1.0), layers=["dense#2"])
+    assert [(row.layer, row.done) for row in rows] == [
+        ("dense", False),
+        ("dense#2", True),
+    ]
+    assert [row.layer for row in keras_mhe.audit(model)] == [
+        "dense",
+        "dense#2",
+    ]
+
+
+def test_names_with_brackets():
+    model = keras.Sequential(
+        [keras.Input((6,)), layers.Dense(5, name="conv[1]?")]
+    )
+    (row,) = regularize(model, MHE(1.0), layers=["conv[1]?"])
+    assert row.done
+    with pytest.raises(ValueError, match="must name"):
+        regularize(model, MHE(1.0), layers=["conv1?"])
+
+
+def test_wrong_name_in_a_deep_model():
+    model = keras.Sequential(
+        [keras.Input((6,))]
+        + [layers.Dense(6, name=f"hidden_{k}") for k in range(30)]
+    )
+    with pytest.raises(ValueError, match="Received: 'hiden_7'") as error:
+        regularize(model, MHE(1.0), layers=["hiden_7"])
+    assert "'hidden_7'" in str(error.value)
+    assert "more" in str(error.value)
+    assert len(str(error.value)) < 300
+
+
+@pytest.mark.parametrize("model", ["model.keras", layers.Dense(3), None])
+def test_what_is_no_model(model):
+    for call in (
+        lambda: regularize(model, MHE(1.0)),
+        lambda: unregularize(model),
+        lambda: keras_mhe.audit(model),
+    ):
+        with pytest.raises(ValueError, match="`model` must be a Keras model"):
+            call()
+
+
+def test_unbuilt_layers_of_layers_are_told_once():
+    model = keras.Sequential([layers.Bidirectional(layers.LSTM(3), name="b")])
+    rows = regularize(model, MHE(1.0))
+    assert [row.done for row in rows] == [True, True]
+
+
+def test_groups_are_in_the_table():
+    model = keras.Sequential([keras.Input((4, 5)), layers.LSTM(3)])
+    rows = regularize(model, MHE(1.0, power=0, distance="angular"))
+    assert rows[0].groups == 4
+    assert "groups" in str(rows).splitlines()[0]
+    assert rows[0].regularizer == "MHE(1, power 0, angular)"
+
+
+@pytest.mark.parametrize("added", [None, 3])
+def test_added_regularizer_needs_one(added):
+    with pytest.raises(ValueError, match=r"`added` must be|Could not"):
+        AddedRegularizer(None, added)
