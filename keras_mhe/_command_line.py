@@ -2,16 +2,24 @@
 
 import argparse
 import importlib
+import math
+import re
 import sys
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-#: Exit code of an audit that found a gap above the limit.
-ABOVE = 1
+import keras
+
+from keras_mhe._files import write_text
+from keras_mhe.analysis import Audit, audit
+from keras_mhe.reports import write_report
+
 #: Exit code of whatever cannot be done.
 FAILED = 2
+#: Exit code of an audit that found a gap above the limit. Not 1, with which
+#: Python ends where a backend is missing.
+ABOVE = 3
 
 _PARTS = {"config.json", "metadata.json", "model.weights.h5"}
 
@@ -27,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Without the name of the command; `None` for the process's.
 
     Returns:
-        The exit code: 0, 1 if a gap is above `--fail-above`, 2 for an error.
+        The exit code: 0, 3 if a gap is above `--fail-above`, 2 for an error.
     """
     options = _parser().parse_args(arguments)
     try:
@@ -37,82 +45,114 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
 
 
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="keras-mhe",
         description="Hyperspherical energy of the neurons of Keras models.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    audit = commands.add_parser(
+    command = commands.add_parser(
         "audit",
         help="tell for each layer how diverse its neurons are",
         description="Tells for each layer of a saved model how diverse its "
         "neurons are. KERAS_BACKEND picks the backend.",
-        epilog="Exit code: 0; 1 if a gap is above --fail-above; 2 for an "
-        "error.",
+        epilog="Exit code: 0; 2 for an error; 3 if a gap is above "
+        "--fail-above.",
+        allow_abbrev=False,
     )
-    audit.add_argument("model", metavar="MODEL.keras", type=Path)
-    audit.add_argument("--power", type=float, default=2.0, help="default 2")
-    audit.add_argument(
-        "--distance", choices=("euclidean", "angular"), default="euclidean"
+    command.add_argument("model", metavar="MODEL.keras", type=Path)
+    command.add_argument(
+        "--power",
+        type=float,
+        default=2.0,
+        help="of the energy; 0 is the logarithm (default: 2)",
     )
-    audit.add_argument("--half_space", "--half-space", action="store_true")
-    audit.add_argument(
+    command.add_argument(
+        "--distance",
+        choices=("euclidean", "angular"),
+        default="euclidean",
+        help="of the energy (default: euclidean)",
+    )
+    command.add_argument(
+        "--half-space",
+        "--half_space",
+        action="store_true",
+        help="opposite neurons count as equal ones",
+    )
+    command.add_argument(
         "--layers",
-        nargs="+",
+        action="append",
         metavar="NAME",
-        help="layers, or what holds them, with * for any text",
+        help="a layer, or what holds some, with * for any text; may be "
+        "repeated (default: all)",
     )
-    audit.add_argument(
+    command.add_argument(
         "--html", type=Path, metavar="FILE", help="write a page with pictures"
     )
-    audit.add_argument(
+    command.add_argument(
         "--csv", type=Path, metavar="FILE", help="write the table"
     )
-    audit.add_argument(
-        "--fail_above",
+    command.add_argument(
         "--fail-above",
-        type=float,
+        "--fail_above",
+        type=_finite,
         metavar="GAP",
-        help="fail if a layer has a larger gap, or neurons that are not "
-        "finite; layers that can have no gap are not asked",
+        help="fail if one of the layers has a larger gap, or neurons that are "
+        "not finite; those that can have no gap are not asked",
     )
-    audit.add_argument(
+    command.add_argument(
         "--import",
         dest="modules",
-        nargs="+",
+        action="append",
         default=[],
         metavar="MODULE",
-        help="Python modules that register the model's own classes",
+        help="a Python module, found from the working folder too, that "
+        "registers classes of the model; may be repeated",
     )
     return parser
 
 
 def _audit(options: argparse.Namespace) -> int:
     _check_file(options.model)
+    for target in (options.html, options.csv):
+        if target is not None and (
+            target.is_dir() or not target.parent.is_dir()
+        ):
+            raise CommandError(f"{target}: cannot be written.")
+    if options.modules:
+        sys.path.insert(0, str(Path.cwd()))
     for name in options.modules:
         _import(name)
-    # Late, because Keras and its backend take seconds to load.
-    from keras_mhe._files import write_text
-    from keras_mhe.reports import write_report
-
-    audit = _audit_of(options)
-    print(audit)
+    found = _audit_of(options)
+    print(found)
     try:
         if options.csv is not None:
-            write_text(options.csv, audit.to_csv())
+            write_text(options.csv, found.to_csv())
         if options.html is not None:
             title = f"Audit of {options.model.name}"
-            write_report(audit, options.html, title=title)
+            write_report(found, options.html, title=title)
     except (ImportError, OSError) as error:
         raise CommandError(f"{error}.") from error
-    return _exit_code(audit, options.fail_above)
+    return _exit_code(found, options.fail_above)
 
 
 def _check_file(path: Path) -> None:
     """Refuses what is no whole model of Keras, before it is loaded."""
     if not path.is_file():
-        raise CommandError(f"{path}: there is no such file.")
+        what = "a folder" if path.is_dir() else "there is no such file"
+        raise CommandError(f"{path}: {what}.")
+    if path.suffix in (".h5", ".hdf5"):
+        raise CommandError(
+            f"{path}: older formats are not read; load it with Keras and save "
+            "it by model.save('NAME.keras')."
+        )
     if not zipfile.is_zipfile(path):
         raise CommandError(
             f"{path}: not a model in Keras' format, or damaged; save it by "
@@ -122,7 +162,8 @@ def _check_file(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             missing = sorted(_PARTS - set(archive.namelist()))
             damaged = archive.testzip()
-    except (zipfile.BadZipFile, OSError, EOFError) as error:
+    except Exception as error:
+        # Of the packed bytes: zlib's and others beside those of zipfile.
         raise CommandError(f"{path}: damaged ({error}).") from error
     if missing:
         raise CommandError(f"{path}: no model of Keras, without {missing[0]}.")
@@ -133,29 +174,21 @@ def _check_file(path: Path) -> None:
 def _import(name: str) -> None:
     try:
         importlib.import_module(name)
-    except ImportError as error:
-        raise CommandError(f"--import {name}: {error}.") from error
+    except Exception as error:
+        # A module may raise whatever it likes.
+        raise CommandError(f"--import {name}: {_first_line(error)}.") from error
 
 
-def _audit_of(options: argparse.Namespace) -> Any:
-    import keras
-
-    import keras_mhe
-
+def _audit_of(options: argparse.Namespace) -> Audit:
     try:
         model = keras.models.load_model(
             options.model, compile=False, safe_mode=True
         )
     except Exception as error:
         # Keras raises whatever the classes in the file raise.
-        raise CommandError(
-            f"{options.model}: Keras does not load it "
-            f"({_first_line(error)}). Classes of your own: --import MODULE. "
-            "Models with a Lambda layer are not loaded, because they run code "
-            "from the file."
-        ) from error
+        raise CommandError(f"{options.model}: {_why(error)}.") from error
     try:
-        return keras_mhe.audit(
+        return audit(
             model,
             power=options.power,
             distance=options.distance,
@@ -163,16 +196,32 @@ def _audit_of(options: argparse.Namespace) -> Any:
             layers=options.layers,
         )
     except ValueError as error:
-        raise CommandError(f"{options.model}: {_first_line(error)}") from error
+        raise CommandError(f"{options.model}: {_first_line(error)}.") from error
+
+
+def _why(error: Exception) -> str:
+    """What to do about a model that Keras does not load."""
+    text = str(error)
+    if "Lambda" in text or "lambda" in text:
+        return (
+            "not loaded, because it holds code (a Lambda layer), which would "
+            "run"
+        )
+    missing = re.search(r"Could not locate (\w+) '(\w+)'", text)
+    if missing is not None:
+        return f"{missing[1]} '{missing[2]}' is not known: --import MODULE"
+    return f"Keras does not load it ({_first_line(error)})"
 
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0].rstrip(".")
 
 
-def _exit_code(audit: Any, limit: float | None) -> int:
+def _exit_code(audit: Audit, limit: float | None) -> int:
     if limit is None:
         return 0
+    if not any(row.has_gap for row in audit):
+        raise CommandError("--fail-above: no layer can have a gap here.")
     bad = [row for row in audit if row.has_gap and not row.gap <= limit]
     for row in bad:
         print(

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -78,7 +79,7 @@ def test_fail_above(saved, capsys):
     largest = max(row.gap for row in rows)
     assert run("audit", path, "--fail-above", largest + 1e-3) == 0
     assert capsys.readouterr().err == ""
-    assert run("audit", path, "--fail_above", largest - 1e-3) == 1
+    assert run("audit", path, "--fail_above", largest - 1e-3) == 3
     worst = max(rows, key=lambda row: row.gap)
     assert capsys.readouterr().err == (
         f"keras-mhe: {worst.layer}: gap {largest:.3f}, not at most "
@@ -90,14 +91,22 @@ def test_neurons_that_are_not_finite_fail(saved, capsys):
     model, path = saved
     model.layers[0].kernel.assign(np.full((8, 12), np.nan, "float32"))
     model.save(path)
-    assert run("audit", path, "--fail-above", "1e9") == 1
+    assert run("audit", path, "--fail-above", "1e9") == 3
     assert "hidden: gap nan" in capsys.readouterr().err
 
 
-def test_layers_without_a_gap_do_not_fail(saved, capsys):
+def test_a_limit_that_no_layer_can_be_asked_for(saved, capsys):
     _, path = saved
     arguments = ("--distance", "angular", "--fail-above", "0")
-    assert run("audit", path, *arguments) == 0
+    assert run("audit", path, *arguments) == 2
+    assert "no layer can have a gap here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("limit", ["nan", "inf", "much"])
+def test_limit_that_is_no_number(saved, limit):
+    with pytest.raises(SystemExit) as raised:
+        run("audit", saved[1], "--fail-above", limit)
+    assert raised.value.code == 2
 
 
 def test_missing_file(tmp_path, capsys):
@@ -150,8 +159,11 @@ def test_code_in_the_file_is_not_run(tmp_path, capsys):
     path = tmp_path / "model.keras"
     model.save(path)
     assert run("audit", path) == 2
-    assert "Models with a Lambda layer are not loaded" in error_of(capsys)
+    assert "not loaded, because it holds code" in error_of(capsys)
 
+
+#: Without the working folder, as for an installed command.
+PACKAGES = str(Path(keras_mhe.__file__).parents[1])
 
 OWN_CLASS = """
 import keras
@@ -172,6 +184,7 @@ def test_classes_of_ones_own(tmp_path):
         "own_layers.Own(3, name='mine')])\n"
         "    model.save('model.keras')\n"
         "else:\n"
+        "    sys.path.remove('')\n"
         "    from keras_mhe._command_line import main\n"
         "    sys.exit(main(['audit', 'model.keras', *sys.argv[2:]]))\n"
     )
@@ -180,7 +193,7 @@ def test_classes_of_ones_own(tmp_path):
         return subprocess.run(
             [sys.executable, "-c", program, *arguments],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": _path_with(tmp_path)},
+            env={**os.environ, "PYTHONPATH": PACKAGES},
             capture_output=True,
             text=True,
         )
@@ -190,19 +203,13 @@ def test_classes_of_ones_own(tmp_path):
     (tmp_path / "own_layers.py").rename(tmp_path / "moved.py")
     alone = start("audit")
     assert alone.returncode == 2
-    assert "--import MODULE" in alone.stderr.splitlines()[-1]
+    assert "'Own' is not known: --import MODULE" in alone.stderr
     helped = start("audit", "--import", "moved")
     assert helped.returncode == 0
     assert "mine" in helped.stdout
     wrong = start("audit", "--import", "no_module")
     assert wrong.returncode == 2
     assert "keras-mhe: --import no_module: No module named" in wrong.stderr
-
-
-def _path_with(folder):
-    return os.pathsep.join(
-        [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
-    )
 
 
 def test_names_of_nothing_and_models_without_kernels(saved, tmp_path, capsys):
@@ -224,7 +231,38 @@ def test_wrong_numbers(saved, capsys):
 def test_files_that_cannot_be_written(saved, tmp_path, capsys):
     _, path = saved
     assert run("audit", path, "--csv", tmp_path / "no" / "table.csv") == 2
-    assert "No such file or directory" in capsys.readouterr().err
+    target = tmp_path / "no" / "table.csv"
+    assert error_of(capsys) == f"keras-mhe: {target}: cannot be written."
+    assert run("audit", path, "--html", tmp_path) == 2
+    assert error_of(capsys) == f"keras-mhe: {tmp_path}: cannot be written."
+
+
+def test_what_is_no_regular_file_is_written_to(saved, tmp_path, capsys):
+    _, path = saved
+    real, link = tmp_path / "real.csv", tmp_path / "link.csv"
+    real.write_text("old")
+    link.symlink_to(real)
+    assert run("audit", path, "--csv", link) == 0
+    assert link.is_symlink()
+    assert real.read_text().startswith("layer,")
+    assert run("audit", path, "--csv", "/dev/null") == 0
+    assert not os.path.isfile("/dev/null")
+
+
+def test_older_formats_and_folders(tmp_path, capsys):
+    old = tmp_path / "model.h5"
+    old.write_bytes(b"\x89HDF")
+    assert run("audit", old) == 2
+    assert "older formats are not read" in error_of(capsys)
+    assert run("audit", tmp_path) == 2
+    assert error_of(capsys) == f"keras-mhe: {tmp_path}: a folder."
+
+
+def test_options_before_the_model(saved, capsys):
+    _, path = saved
+    arguments = ("--layers", "hidden", "--layers", "classes", path)
+    assert run("audit", *arguments) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 5
 
 
 @pytest.mark.parametrize("arguments", [[], ["audit"], ["count", "m.keras"]])
