@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # What a user does first, run in an empty folder.
 PROGRAM = """
+import warnings
 import keras, keras_mhe, numpy as np
 hidden = keras.layers.Dense(8, kernel_regularizer=keras_mhe.MHE(10.0, power=2))
 model = keras.Sequential([keras.Input((16,)), hidden, keras.layers.Dense(1)])
@@ -26,7 +27,10 @@ x = np.random.default_rng(0).normal(size=(64, 16)).astype("float32")
 monitor = keras_mhe.callbacks.EnergyMonitor()
 model.fit(x, x[:, :1], epochs=5, verbose=0, callbacks=[monitor])
 assert model.history.history["energy"][-1] < monitor.initial["energy"]
-model.save("model.keras")
+with warnings.catch_warnings():
+    # NumPy's, of the way in which Keras reads arrays of JAX.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    model.save("model.keras")
 print(keras_mhe.__version__, keras_mhe.__file__)
 """
 

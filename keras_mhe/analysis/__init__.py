@@ -1,12 +1,8 @@
 """Looking at whole models: kernels, their energies, and levels to compare."""
 
 from keras_mhe.analysis._angles import optimal_angles, random_angle_density
-from keras_mhe.analysis._audit import (
-    Audit,
-    KernelAudit,
-    audit,
-    audit_features,
-)
+from keras_mhe.analysis._audit import Audit, audit, audit_features
+from keras_mhe.analysis._kernel_audit import KernelAudit
 from keras_mhe.analysis._kernels import NeuronKernel, neuron_kernels
 from keras_mhe.functional._bounds import (
     EnergyBound,

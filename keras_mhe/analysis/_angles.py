@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from keras_mhe.functional._bounds import optimal_cosine
+from keras_mhe.functional._bounds import energy_bound, optimal_cosine
 
 
 def random_angle_density(
@@ -21,7 +21,7 @@ def random_angle_density(
 
     Returns:
         Float64 array of the shape of `degrees`, per degree; its integral is
-        1.
+        1, and it is 0 outside the range.
 
     Raises:
         ValueError: If `dim` is outside its range.
@@ -38,20 +38,29 @@ def random_angle_density(
         - math.lgamma((dim - 1) / 2.0)
         - 0.5 * math.log(math.pi)
     )
+    degrees = np.asarray(degrees, "float64")
     sine = np.maximum(np.sin(np.radians(degrees)), 1e-300)
-    density: np.ndarray = np.exp(log_norm + (dim - 2) * np.log(sine))
+    density = np.exp(log_norm + (dim - 2) * np.log(sine))
     # The opposite of an angle is another angle between the same lines.
-    return density * (math.pi / 90.0 if half_space else math.pi / 180.0)
+    largest, factor = (90.0, 2.0) if half_space else (180.0, 1.0)
+    is_inside = (degrees >= 0.0) & (degrees <= largest)
+    return np.where(is_inside, factor * density * math.pi / 180.0, 0.0)
 
 
 def optimal_angles(
-    num_neurons: int, dim: int, *, half_space: bool = False
+    num_neurons: int,
+    dim: int,
+    *,
+    distance: str = "euclidean",
+    half_space: bool = False,
 ) -> tuple[float, ...]:
     """Angles that all pairs have in the arrangement of least energy.
 
     Args:
         num_neurons: Int >= 2.
         dim: Int >= 2, dimension of the vectors.
+        distance: `"euclidean"` or `"angular"`, of the energy. Defaults to
+            `"euclidean"`.
         half_space: Bool. Whether they are angles between lines. Defaults to
             `False`.
 
@@ -59,7 +68,8 @@ def optimal_angles(
         Degrees: one for the simplex (up to `dim + 1` neurons), and in half
         space for orthogonal (up to `dim`) or equiangular neurons, which need
         not exist; two for the cross-polytope (`2 dim` neurons); none where
-        the angles of the optimum are not known.
+        the angles of the optimum are not known, as with angles in full space
+        for more than two neurons.
 
     Raises:
         ValueError: If an argument is outside its range.
@@ -71,6 +81,9 @@ def optimal_angles(
         >>> optimal_angles(6, 3), optimal_angles(5, 3)
         ((90.0, 180.0), ())
     """
+    form = {"distance": distance, "half_space": half_space}
+    if energy_bound(num_neurons, dim, **form) is None:  # type: ignore[arg-type]
+        return ()
     cosine = optimal_cosine(num_neurons, dim, half_space=half_space)
     if not half_space and num_neurons > dim + 1:
         return (90.0, 180.0) if num_neurons == 2 * dim else ()

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
+from operator import attrgetter
 
 from keras import ops
 
@@ -24,6 +25,9 @@ class NeuronKernel:
         variable: The Keras variable.
         neuron_axis: Axis or axes that count the neurons.
         groups: Blocks of neurons that do not meet each other.
+        layer: The layer that holds it, or `None`.
+        path: Attribute of the layer that is the kernel; with LoRA it is not a
+            variable but computed anew each time.
 
     Example:
         >>> import keras
@@ -39,6 +43,8 @@ class NeuronKernel:
     variable: KerasObject
     neuron_axis: int | tuple[int, ...] = -1
     groups: int = 1
+    layer: KerasObject = None
+    path: str = ""
 
     @property
     def num_neurons(self) -> int:
@@ -59,7 +65,10 @@ class NeuronKernel:
 
         With `N` that of all groups, one group after the other.
         """
-        return neuron_columns(float_tensor(self.variable), self.neuron_axis)
+        kernel = self.variable
+        if self.layer is not None:
+            kernel = attrgetter(self.path)(self.layer)
+        return neuron_columns(float_tensor(kernel), self.neuron_axis)
 
     def energy(self, *, power: float, distance: str, half_space: bool) -> float:
         """Hyperspherical energy of the kernel's present values."""
@@ -131,6 +140,8 @@ def kernels_of_layer(name: str, layer: KerasObject) -> Iterator[NeuronKernel]:
             axes.variable(layer),
             axes.neuron_axis,
             axes.groups,
+            layer,
+            axes.path,
         )
 
 

@@ -1,7 +1,8 @@
 """The layers of a model, however deep, by name."""
 
+import difflib
+import re
 from collections.abc import Iterator, Sequence
-from fnmatch import fnmatchcase
 
 import keras
 
@@ -10,20 +11,33 @@ from keras_mhe._kernel_axes import LAYERS_WITH_KERNELS
 from keras_mhe._typing import KerasObject
 from keras_mhe.layers import AngularMargin
 
+#: Names in a message.
+_SHOWN = 8
+
 
 def named_layers(
-    model: KerasObject, prefix: str = ""
+    model: KerasObject,
 ) -> Iterator[tuple[str, KerasObject]]:
     """Yields each layer of a model, and those inside it after it.
 
     Args:
         model: A Keras model, or a layer that holds layers.
-        prefix: Of the names.
 
     Yields:
         Names, after those of the models and layers around and joined by
-        slashes, and layers. A wrapper gives its name to what it wraps.
+        slashes, and layers. A wrapper gives its name to what it wraps. Where
+        layers have the same name, the second one's ends in `#2`.
     """
+    by_name: dict[str, list[int]] = {}
+    for name, layer in _walk(model, ""):
+        same = by_name.setdefault(name, [])
+        if id(layer) not in same:
+            same.append(id(layer))
+        number = same.index(id(layer)) + 1
+        yield (name if number == 1 else f"{name}#{number}"), layer
+
+
+def _walk(model: KerasObject, prefix: str) -> Iterator[tuple[str, KerasObject]]:
     for layer in _sublayers(model):
         name = f"{prefix}{layer.name}"
         while isinstance(layer, keras.layers.Wrapper):
@@ -31,7 +45,7 @@ def named_layers(
         yield name, layer
         # The cell of an LSTM belongs to the layer.
         if not is_known(layer):
-            yield from named_layers(layer, f"{name}/")
+            yield from _walk(layer, f"{name}/")
 
 
 def models_inside(model: KerasObject) -> Iterator[KerasObject]:
@@ -55,7 +69,8 @@ def belongs(name: str, chosen: str) -> bool:
         chosen: A name of a layer or of what holds it, with `*` for any text,
             as in `"block*_conv*"`.
     """
-    return fnmatchcase(name, chosen) or fnmatchcase(name, f"{chosen}/*")
+    pattern = re.escape(chosen).replace(r"\*", ".*")
+    return re.fullmatch(f"{pattern}(/.*)?", name) is not None
 
 
 def chosen_names(
@@ -77,10 +92,9 @@ def chosen_names(
         return set(names)
     for one in checked:
         if not any(belongs(name, one) for name in names):
-            known = ", ".join(repr(name) for name in names)
             raise ValueError(
-                f"`{argument}` must name layers with a kernel, or what holds "
-                f"some; there are {known}. Received: {one!r}."
+                f"`{argument}` must name layers with weights, or what holds "
+                f"some; there are {_some_of(names, one)}. Received: {one!r}."
             )
     return {
         name for name in names if any(belongs(name, one) for one in checked)
@@ -95,3 +109,38 @@ def _sublayers(layer: KerasObject) -> list[KerasObject]:
         include_self=False, recursive=False
     )
     return found
+
+
+def _some_of(names: Sequence[str], wanted: str) -> str:
+    """The names, or of many the nearest and how many more there are."""
+    shown = list(names)
+    if len(shown) > _SHOWN:
+        near = difflib.get_close_matches(wanted, names, _SHOWN, 0.4)
+        shown = near or shown[:_SHOWN]
+    more = len(names) - len(shown)
+    text = ", ".join(repr(name) for name in shown)
+    return f"{text} and {more} more" if more else text
+
+
+def check_model(model: KerasObject) -> None:
+    """Raises for what is no model of Keras."""
+    if not isinstance(model, keras.Model):
+        raise ValueError(
+            f"`model` must be a Keras model. Received: {model!r} of type "
+            f"{type(model).__name__}."
+        )
+
+
+def own_weights(layer: KerasObject) -> list[KerasObject]:
+    """Trainable weights of a layer that are not those of a layer inside."""
+    inner = {
+        id(variable)
+        for _, other in named_layers(layer)
+        for variable in other.variables
+    }
+    return [v for v in layer.trainable_variables if id(v) not in inner]
+
+
+def has_matrices(layer: KerasObject) -> bool:
+    """Whether such weights could hold neurons."""
+    return any(len(variable.shape) > 1 for variable in own_weights(layer))

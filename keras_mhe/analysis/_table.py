@@ -1,5 +1,6 @@
 """Sequences of rows that print as a table and save as CSV."""
 
+import copy
 import csv
 import dataclasses
 import html
@@ -32,9 +33,13 @@ class Table(Sequence[Row], Generic[Row]):
     @overload
     def __getitem__(self, index: int) -> Row: ...
     @overload
-    def __getitem__(self, index: slice) -> Sequence[Row]: ...
-    def __getitem__(self, index: int | slice) -> Row | Sequence[Row]:
-        return self._rows[index]
+    def __getitem__(self, index: slice) -> "Table[Row]": ...
+    def __getitem__(self, index: int | slice) -> "Row | Table[Row]":
+        if isinstance(index, int):
+            return self._rows[index]
+        part = copy.copy(self)
+        part._rows = self._rows[index]
+        return part
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -46,6 +51,8 @@ class Table(Sequence[Row], Generic[Row]):
         return str(self)
 
     def __str__(self) -> str:
+        if not self._rows:
+            return "\n".join(["no rows", *self.footer()])
         cells = self.cells()
         widths = [
             max(len(row[k]) for row in cells) for k in range(len(cells[0]))
@@ -135,7 +142,7 @@ class Table(Sequence[Row], Generic[Row]):
             field
             for field in self._shown()
             if any(
-                getattr(row, field.name) != field.metadata["usual"]
+                getattr(row, field.name) not in field.metadata["usual"]
                 for row in self
             )
         ]
@@ -152,13 +159,15 @@ class Table(Sequence[Row], Generic[Row]):
     row_class: type[Row]
 
 
-def column(label: str, form: str | None = None, usual: Any = math.nan) -> Any:
+def column(
+    label: str, form: str | None = None, usual: tuple[Any, ...] = ()
+) -> Any:
     """A field of a row that is a column of the table.
 
     Args:
         label: Title of the column.
         form: Format of its numbers, as for `format`; `None` for `str`.
-        usual: A value; a column that holds it in every row is not printed.
+        usual: Values; a column that holds none but these is not printed.
     """
     return dataclasses.field(
         metadata={"label": label, "format": form, "usual": usual}
@@ -183,7 +192,9 @@ def _text(value: Any, form: str | None) -> str:
         return ", ".join(str(entry) for entry in value)
     if isinstance(value, float) and abs(value) >= _LARGE:
         return f"{value:.3g}"
-    return format(value, form) if form else str(value)
+    text = format(value, form) if form else str(value)
+    # Names in a file from elsewhere may hold codes for a terminal.
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _plain(value: Any) -> Any:

@@ -9,7 +9,7 @@ import keras
 
 from keras_mhe import _validation
 from keras_mhe.analysis import neuron_kernels
-from keras_mhe.analysis._audit import audit_kernel
+from keras_mhe.analysis._kernel_audit import audit_kernel
 from keras_mhe.analysis._layers import chosen_names
 from keras_mhe.functional._form import EnergyForm
 

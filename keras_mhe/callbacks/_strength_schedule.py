@@ -20,7 +20,8 @@ class StrengthSchedule(keras.callbacks.Callback):  # type: ignore[misc]
     `energy_warmup`. The factor depends on the number of the epoch only, so a
     training that is resumed with `initial_epoch` has the factors that it
     would have had. Saved models hold the strengths without it, and the end
-    of the training sets it back to 1.
+    of the training sets it back to 1; a training that ends by an error leaves
+    it to the next one with a schedule, or to `keras_mhe.regularize`.
 
     TensorFlow and JAX keep the strengths in their compiled training step,
     which is compiled anew whenever the factor changes; a schedule in few
@@ -30,7 +31,8 @@ class StrengthSchedule(keras.callbacks.Callback):  # type: ignore[misc]
 
     Args:
         schedule: Callable that maps the number of an epoch, from 0, to a
-            finite factor >= 0.
+            finite factor >= 0, such as one of
+            `keras.optimizers.schedules`.
 
     Raises:
         ValueError: On construction, if `schedule` is not callable; when
@@ -86,10 +88,10 @@ class StrengthSchedule(keras.callbacks.Callback):  # type: ignore[misc]
         self, epoch: int, logs: dict[str, Any] | None = None
     ) -> None:
         """Sets the factor of the epoch."""
-        factor = _validation.non_negative_real(
-            f"schedule({epoch})", self.schedule(epoch)
-        )
-        self._set(factor)
+        factor = self.schedule(epoch)
+        if hasattr(factor, "dtype"):  # Schedules of Keras give tensors.
+            factor = keras.ops.convert_to_numpy(factor).item()
+        self._set(_validation.non_negative_real(f"schedule({epoch})", factor))
 
     def on_epoch_end(
         self, epoch: int, logs: dict[str, Any] | None = None

@@ -12,6 +12,7 @@ from keras_mhe.analysis import (
     optimal_angles,
     random_angle_density,
 )
+from keras_mhe.functional._form import EnergyForm
 from keras_mhe.plots._figure import new_figure
 
 
@@ -48,7 +49,7 @@ def angles(after: Audit, *, before: Audit | None = None) -> Any:
     figure = new_figure(3.4 * num_columns, 2.4 * num_rows + 0.6)
     grid = figure.subplots(num_rows, num_columns, squeeze=False).flat
     for axes, row in zip(grid, after, strict=False):
-        draw_angles(axes, row, after.form.half_space, earlier.get(row.layer))
+        draw_angles(axes, row, after.form, earlier.get(row.layer))
     for axes in grid[len(after) :]:
         axes.remove()
     handles: dict[str, Any] = {}
@@ -64,7 +65,7 @@ def angles(after: Audit, *, before: Audit | None = None) -> Any:
 def draw_angles(
     axes: Any,
     row: KernelAudit,
-    half_space: bool,
+    form: EnergyForm,
     before: KernelAudit | None = None,
 ) -> None:
     """Draws the histogram of one layer.
@@ -72,7 +73,7 @@ def draw_angles(
     Args:
         axes: Matplotlib's.
         row: The layer.
-        half_space: Whether its angles are those between lines.
+        form: The energy of the audit.
         before: The same layer at another time.
     """
     drawn = [("after" if before else "neurons", "C0", row)]
@@ -85,7 +86,13 @@ def draw_angles(
             counts, edges, fill=True, alpha=0.6, color=color, label=label
         )
     low, high = _range([one.angle_counts for _, _, one in drawn])
-    optimum = optimal_angles(row.neurons, row.dimension, half_space=half_space)
+    half_space = form.half_space
+    optimum = optimal_angles(
+        row.neurons,
+        row.dimension,
+        distance=form.distance,
+        half_space=half_space,
+    )
     low = max(min([low, *optimum]) - 2.0, 0.0)
     # A little more than the largest, for a line at it.
     high = min(max([high, *optimum]) + 2.0, 91.0 if half_space else 182.0)

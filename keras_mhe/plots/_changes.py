@@ -1,6 +1,7 @@
 """Energies before and after something, and over the epochs of a training."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,19 @@ _TITLES = {
 }
 
 
-def comparison(before: Audit, after: Audit) -> Any:
+def comparison(
+    before: Audit,
+    after: Audit,
+    *,
+    labels: Sequence[str] = ("before", "after"),
+) -> Any:
     """Draws gap and smallest angle of each layer before and after.
 
     Args:
         before: An `Audit`.
         after: An `Audit` of the same energy; the layers that both have are
             drawn. Layers without a gap have their angle only.
+        labels: What the two are called. Defaults to `("before", "after")`.
 
     Returns:
         A `matplotlib.figure.Figure`.
@@ -58,35 +65,42 @@ def comparison(before: Audit, after: Audit) -> Any:
         old = [getattr(earlier[row.layer], name) for row in rows]
         new = [getattr(row, name) for row in rows]
         axes.hlines(positions, old, new, color="0.6", lw=1)
-        axes.plot(old, positions, "o", color="0.5", label="before")
-        axes.plot(new, positions, "o", color="C0", label="after")
+        axes.plot(old, positions, "o", color="0.5", label=labels[0])
+        axes.plot(new, positions, "o", color="C0", label=labels[1])
         axes.set_title(_TITLES[key], fontsize="medium")
         axes.grid(axis="x", alpha=0.3)
-    # Even up to 2, where most gaps are, and logarithmic beyond.
-    left.set_xscale("symlog", linthresh=2.0, linscale=2.0)
-    left.xaxis.set_major_formatter("{x:g}")
-    left.axvline(0.0, color="C3", lw=1)
-    left.axvline(1.0, color="C1", lw=1, ls="--")
+    _draw_levels(left.axvline)
+    gaps = [one.gap for row in rows for one in (row, earlier[row.layer])]
+    top = max([gap for gap in gaps if not math.isnan(gap)], default=0.0)
+    if top > 2.5:
+        # Even up to 2, where most gaps are, and logarithmic beyond.
+        left.set_xscale("symlog", linthresh=2.0, linscale=2.0)
+        left.set_xlim(-0.2, 1.3 * top)
+        ticks = [0, 1, *(d * 10**k for k in range(9) for d in (2, 5, 10))]
+        left.set_xticks([tick for tick in ticks if tick <= 1.3 * top])
+        left.xaxis.set_major_formatter("{x:g}")
+        left.minorticks_off()
     largest = [row.max_angle for row in rows]
     right.plot(largest, positions, "|", color="C3", label="at most", ms=10)
     left.set_yticks(positions, [row.layer for row in rows], fontsize="small")
+    shown = left.get_legend_handles_labels()[0]
     figure.legend(
-        *right.get_legend_handles_labels(), loc="outside lower center", ncols=3
+        handles=[*shown, *right.get_legend_handles_labels()[0][2:]],
+        loc="outside lower center",
+        ncols=5,
     )
     return figure
 
 
-def energies(
-    logs: Mapping[str, Any], *, initial: Mapping[str, float] | None = None
-) -> Any:
+def energies(logs: Any, *, initial: Mapping[str, float] | None = None) -> Any:
     """Draws what `EnergyMonitor` logged, over the epochs of a training.
 
     A line for each layer if the monitor had `per_layer=True`, else the
     totals.
 
     Args:
-        logs: Mapping of the monitor's keys to a value for each epoch:
-            `History.history`, or columns read from a `CSVLogger`'s file.
+        logs: Keras' `History`, or a mapping of the monitor's keys to a value
+            for each epoch, such as columns read from a `CSVLogger`'s file.
         initial: `None`, or `EnergyMonitor.initial`, drawn as epoch 0.
             Defaults to `None`.
 
@@ -103,6 +117,7 @@ def energies(
         >>> [axes.get_title() for axes in figure.axes]
         ['energy']
     """
+    logs = getattr(logs, "history", logs)
     found = {key: _lines(logs, key) for key in _TITLES}
     found = {key: lines for key, lines in found.items() if lines}
     if not found:
@@ -110,43 +125,68 @@ def energies(
             "`logs` must hold keys of EnergyMonitor, such as 'energy'. "
             f"Received: {sorted(logs)}."
         )
+    names = list(
+        dict.fromkeys(name for lines in found.values() for name in lines)
+    )
+    colors = _colors(names)
     figure = new_figure(5.0 * len(found), 4.0)
     for axes, (key, lines) in zip(
         figure.subplots(1, len(found), squeeze=False)[0],
         found.items(),
         strict=True,
     ):
-        for index, (name, values) in enumerate(lines.items()):
+        for name, values in lines.items():
+            logged = f"{key}/{name}" if name else key
             first, numbers = 1, list(values)
-            if initial is not None and name in initial:
-                first, numbers = 0, [initial[name], *numbers]
+            if initial is not None and logged in initial:
+                first, numbers = 0, [initial[logged], *numbers]
             axes.plot(
                 first + np.arange(len(numbers)),
                 numbers,
-                color=_color(index, len(lines)),
-                label=name.removeprefix(f"{key}/"),
+                color=colors[name],
+                marker="o" if len(numbers) < 3 else None,
+                label=name or "all layers",
             )
         if key == "energy_gap":
-            axes.axhline(0.0, color="C3", lw=1)
-            axes.axhline(1.0, color="C1", lw=1, ls="--")
+            _draw_levels(axes.axhline)
         axes.set_title(_TITLES[key], fontsize="medium")
         axes.set_xlabel("epoch")
-    if len(lines) > 1:
-        axes.legend(
-            loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small"
-        )
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    handles: dict[str, Any] = {}
+    for axes in figure.axes:
+        drawn, texts = axes.get_legend_handles_labels()
+        handles |= dict(zip(texts, drawn, strict=True))
+    figure.legend(
+        handles.values(),
+        handles.keys(),
+        loc="outside right center",
+        fontsize="small",
+    )
     return figure
 
 
+def _draw_levels(line: Any) -> None:
+    """Draws the gaps of bound and random directions by `axhline` or so."""
+    line(0.0, color="C3", lw=1, label="bound")
+    line(1.0, color="C1", lw=1, ls="--", label="random")
+
+
 def _lines(logs: Mapping[str, Any], key: str) -> dict[str, Any]:
-    by_layer = {k: v for k, v in logs.items() if k.startswith(f"{key}/")}
-    return by_layer or ({key: logs[key]} if key in logs else {})
+    """Values by layer; those of all together have the name `""`."""
+    start = f"{key}/"
+    by_layer = {
+        name.removeprefix(start): values
+        for name, values in logs.items()
+        if name.startswith(start)
+    }
+    return by_layer or ({"": logs[key]} if key in logs else {})
 
 
-def _color(index: int, count: int) -> Any:
+def _colors(names: Sequence[str]) -> dict[str, Any]:
     """From dark to light in the order of the layers."""
     import matplotlib as mpl
 
-    if count == 1:
-        return "C0"
-    return mpl.colormaps["viridis"](0.95 * index / (count - 1))
+    if len(names) == 1:
+        return {names[0]: "C0"}
+    shades = mpl.colormaps["viridis"](np.linspace(0.0, 0.95, len(names)))
+    return dict(zip(names, map(tuple, shades), strict=True))

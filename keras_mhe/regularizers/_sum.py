@@ -117,6 +117,9 @@ class AddedRegularizer(SummableRegularizer):
         before: The Keras regularizer that the weight had, or `None`.
         added: The Keras regularizer that was added.
 
+    Raises:
+        ValueError: If `added` is no regularizer.
+
     Example:
         >>> import keras
         >>> import keras_mhe
@@ -129,6 +132,11 @@ class AddedRegularizer(SummableRegularizer):
     def __init__(self, before: Any, added: Any) -> None:
         self.before = keras.regularizers.get(before)
         self.added = keras.regularizers.get(added)
+        if not callable(self.added):
+            raise ValueError(
+                "`added` must be a Keras regularizer. "
+                f"Received: added={added!r}."
+            )
 
     def __call__(self, x: Tensor) -> Tensor:
         """Returns the sum of both at the weight `x`."""

@@ -4,6 +4,7 @@ import io
 import re
 
 from keras_mhe.analysis import KernelAudit
+from keras_mhe.functional._form import EnergyForm
 from keras_mhe.plots._angles import draw_angles
 from keras_mhe.plots._figure import new_figure
 
@@ -22,12 +23,12 @@ _STYLE = {
 }
 
 
-def angle_picture(row: KernelAudit, half_space: bool, number: int) -> str:
+def angle_picture(row: KernelAudit, form: EnergyForm, number: int) -> str:
     """Returns the histogram of a layer's angles as an SVG element.
 
     Args:
         row: The layer.
-        half_space: Whether its angles are those between lines.
+        form: The energy of the audit.
         number: Of the picture in the page; its identifiers begin with it.
 
     Raises:
@@ -39,7 +40,7 @@ def angle_picture(row: KernelAudit, half_space: bool, number: int) -> str:
     with mpl.rc_context(_STYLE):
         figure = new_figure(3.4, 2.1)
         axes = figure.subplots()
-        draw_angles(axes, row, half_space)
+        draw_angles(axes, row, form)
         axes.set_title("")
         text = io.StringIO()
         figure.savefig(

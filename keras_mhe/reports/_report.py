@@ -160,9 +160,11 @@ def _meanings(audit: Audit) -> str:
 def _pictures(audit: Audit) -> str:
     figures = []
     for number, row in enumerate(audit):
-        svg = angle_picture(row, audit.form.half_space, number)
+        svg = angle_picture(row, audit.form, number)
         words = f"Angles between the neurons of {row.layer}"
-        label = html.escape(f"{words}: at least {row.min_angle:.2f} degrees.")
+        if row.nearest is not None:
+            words += f": at least {row.min_angle:.2f} degrees"
+        label = html.escape(f"{words}.")
         svg = svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
         caption = (
             f"{row.layer}: {row.neurons} neurons in dimension {row.dimension}"

@@ -45,6 +45,19 @@ def test_optimal_angles(num_neurons, dim, half_space, expected):
     assert found == pytest.approx(expected)
 
 
+def test_outside_of_the_range():
+    degrees = np.array([-1.0, 181.0])
+    assert not random_angle_density(degrees, 5).any()
+    assert random_angle_density(np.array([91.0]), 5, half_space=True) == 0.0
+
+
+def test_angles_in_full_space_have_no_known_optimum():
+    assert optimal_angles(4, 3, distance="angular") == ()
+    assert optimal_angles(2, 3, distance="angular") == pytest.approx((180.0,))
+    found = optimal_angles(3, 3, distance="angular", half_space=True)
+    assert found == pytest.approx((90.0,))
+
+
 def test_wrong_dimension():
     with pytest.raises(ValueError, match="`dim` must be"):
         random_angle_density(np.array([90.0]), 1)

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from keras import ops
 from scipy.special import digamma, gammaln
 
 from keras_mhe.analysis import (
@@ -13,6 +14,7 @@ from keras_mhe.analysis import (
     minimum_energy,
     random_energy,
 )
+from keras_mhe.functional import hyperspherical_energy, lowered_energy
 from support import numpy_reference
 
 DIMS = (2, 3, 4, 8, 27, 64, 576, 4608)
@@ -242,3 +244,19 @@ def test_angles_in_full_space_are_proven_for_two_neurons():
     bound = energy_bound(2, 3, power=1, distance="angular")
     assert bound.energy == pytest.approx(1.0 / math.pi)
     assert energy_bound(3, 3, power=1, distance="angular") is None
+
+
+@pytest.mark.parametrize("half_space", [False, True])
+@pytest.mark.parametrize(
+    ("num_neurons", "dim"), [(5, 8), (9, 8), (12, 6), (7, 3), (10, 4)]
+)
+def test_descent_ends_at_the_bound_or_above(num_neurons, dim, half_space):
+    form = {"power": 1, "half_space": half_space}
+    rng = np.random.default_rng(11)
+    start = rng.normal(size=(dim, num_neurons)).astype("float32")
+    lowest = lowered_energy(start, rate=1.0, steps=400, **form)
+    energy = float(ops.convert_to_numpy(hyperspherical_energy(lowest, **form)))
+    bound = energy_bound(num_neurons, dim, **form)
+    assert energy > bound.energy * (1.0 - 1e-5)
+    if bound.is_attained:
+        assert energy < bound.energy * (1.0 + 1e-3)

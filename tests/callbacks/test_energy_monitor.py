@@ -279,6 +279,16 @@ def test_keys_stay_when_weights_are_no_longer_numbers():
     assert len(history["min_angle/first"]) == 3
 
 
+def test_lora_is_measured_as_it_is():
+    model = model_of()
+    model.layers[0].enable_lora(2)
+    model.compile(keras.optimizers.SGD(0.5), "mse")
+    history = fit(model, EnergyMonitor(per_layer=True))
+    row = keras_mhe.audit(model)[0]
+    assert history["energy/first"][-1] == pytest.approx(row.energy, rel=1e-5)
+    assert len(set(history["energy/first"])) == 3
+
+
 def test_no_gap_is_claimed_with_angles_in_full_space():
     history = fit(model_of(), EnergyMonitor(distance="angular", per_layer=True))
     assert "energy_gap/first" not in history

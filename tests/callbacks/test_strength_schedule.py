@@ -161,6 +161,14 @@ def test_factors_out_of_range(factor):
         fit(model_of(MHE(1.0)), lambda epoch: factor)
 
 
+def test_schedules_of_keras():
+    schedule = keras.optimizers.schedules.CosineDecay(1.0, 4)
+    history = fit(model_of(MHE(1.0)), schedule)
+    assert history["strength_factor"] == pytest.approx(
+        [1.0, 0.853553, 0.5, 0.146447], rel=1e-5
+    )
+
+
 def test_schedule_that_cannot_be_called():
     with pytest.raises(ValueError, match="`schedule` must be a callable"):
         StrengthSchedule(0.5)

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 
@@ -109,6 +110,51 @@ def test_energies_by_layer():
     assert first.get_color() != second.get_color()
     np.testing.assert_array_equal(gap.lines[0].get_ydata(), [1.2, 0.6])
     np.testing.assert_array_equal(angle.lines[0].get_ydata(), [40, 50, 60])
+
+
+def test_a_layer_has_one_colour_in_all_panels():
+    logs = {
+        "energy/small": [1.0, 1.0, 1.0],
+        "energy/wide": [0.5, 0.5, 0.5],
+        "energy_gap/wide": [1.2, 0.6, 0.5],
+    }
+    energy, gap = plots.energies(logs).axes
+    by_name = {line.get_label(): line.get_color() for line in energy.lines}
+    assert by_name["small"] != by_name["wide"]
+    assert gap.lines[0].get_label() == "wide"
+    assert gap.lines[0].get_color() == by_name["wide"]
+
+
+def test_history_is_taken_as_it_is():
+    history = keras.callbacks.History()
+    history.history = {"energy": [1.0, 0.5]}
+    (axes,) = plots.energies(history).axes
+    np.testing.assert_array_equal(axes.lines[0].get_ydata(), [1.0, 0.5])
+
+
+def test_ticks_of_small_and_large_gaps():
+    before, after = audit_features(RANDOM), audit_features(ORTHOGONAL)
+    small = plots.comparison(before, after, labels=("random", "frame"))
+    low, high = small.axes[0].get_xlim()
+    ticks = [t for t in small.axes[0].get_xticks() if low <= t <= high]
+    assert len(ticks) >= 3
+    alike = RANDOM + 3.0
+    large = plots.comparison(audit_features(alike), after)
+    shown = [t.get_text() for t in large.axes[0].get_xticklabels()]
+    assert shown[:4] == ["0", "1", "2", "5"]
+    texts = [text.get_text() for text in small.legends[0].get_texts()]
+    assert texts == ["random", "frame", "bound", "random", "at most"]
+
+
+def test_no_optimum_is_drawn_where_none_is_proven():
+    found = audit_features(RANDOM, distance="angular")
+    assert found[0].bound == "not proven"
+    assert lines_of(plots.angles(found).axes[0], "C3") == []
+
+
+def test_a_part_of_an_audit():
+    found = audit_features(RANDOM)
+    assert len(plots.angles(found[:1]).axes) == 1
 
 
 def test_logs_of_something_else():

@@ -7,12 +7,13 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from selenium import webdriver
-from selenium.webdriver.common.by import By
-from selenium.webdriver.common.keys import Keys
 
 from keras_mhe.analysis import audit
 from keras_mhe.reports import write_report
+
+webdriver = pytest.importorskip("selenium.webdriver")
+By = pytest.importorskip("selenium.webdriver.common.by").By
+Keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 IS_HERE = CHROMIUM is not None and DRIVER is not None

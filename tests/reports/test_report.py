@@ -127,6 +127,7 @@ def test_summary(tmp_path):
 def test_summary_without_gaps_and_angles(tmp_path):
     found = audit_features(np.zeros((3, 4)), distance="angular")
     text = page_of(found, tmp_path)
+    assert "nan" not in text
     assert "Largest gap" not in text
     assert "Nearest two" not in text
 
