@@ -15,6 +15,7 @@ from keras_mhe.analysis._layers import (
     named_layers,
     own_weights,
 )
+from keras_mhe.regularizers import AddedRegularizer
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,6 @@ class Place:
 
     Attributes:
         name: As `NeuronKernel.name`.
-        layer_name: Of the layer, without the name of the weight.
         layer: The layer.
         axes: Where the layer keeps its kernel; `None` if it has none.
         kernel: The kernel; `None` if there is none or it is not built yet.
@@ -31,7 +31,6 @@ class Place:
     """
 
     name: str
-    layer_name: str
     layer: KerasObject
     axes: KernelAxes | None = None
     kernel: NeuronKernel | None = None
@@ -61,16 +60,17 @@ class Place:
     def set_regularizer(self, regularizer: KerasObject) -> None:
         """Sets the layer's, which is saved, and the variables', which act.
 
-        Weights that a layer made later take the kernel's regularizer, as
-        those of LoRA do, so they lose it with the kernel.
+        Weights that a layer makes later take the kernel's regularizer, as
+        those of LoRA do, so they lose with it what `regularize` put there.
         """
         before = self.layer_regularizer
         self.set_layer_regularizer(regularizer)
         if self.kernel is not None and self.has_variable:
             self.kernel.variable.regularizer = regularizer
-        for variable in self.layer.variables:
-            if before is not None and variable.regularizer is before:
-                variable.regularizer = regularizer
+        if isinstance(before, AddedRegularizer):
+            for variable in self.layer.variables:
+                if variable.regularizer is before:
+                    variable.regularizer = regularizer
 
     def set_layer_regularizer(self, regularizer: KerasObject) -> None:
         """Sets what the layer holds and saves."""
@@ -92,13 +92,13 @@ def places(model: KerasObject) -> Iterator[Place]:
     seen: dict[int, str] = {}
     if has_matrices(model):
         reason = "weights of the model itself are not known"
-        yield Place(model.name, model.name, model, reason=reason)
+        yield Place(model.name, model, reason=reason)
     for name, layer in named_layers(model):
         if is_known(layer):
             found = list(_kernels(name, layer))
         else:
             reason = _why_no_kernel(layer)
-            found = [Place(name, name, layer, reason=reason)] if reason else []
+            found = [Place(name, layer, reason=reason)] if reason else []
         for place in found:
             if place.key in seen:
                 reason = f"shared: see {seen[place.key]}"
@@ -112,17 +112,17 @@ def _kernels(name: str, layer: KerasObject) -> Iterator[Place]:
     try:
         found = axes_of(layer)
     except AttributeError:  # Of a kernel that tells how many groups there are.
-        yield Place(name, name, layer, reason="not built yet: build it first")
+        yield Place(name, layer, reason="not built yet: build it first")
         return
     for axes in found:
         full_name = name if len(found) == 1 else f"{name}/{axes.path}"
         if not layer.built:
-            yield Place(full_name, name, layer, axes)
+            yield Place(full_name, layer, axes)
             continue
         kernel = NeuronKernel(
             full_name, axes.variable(layer), axes.neuron_axis, axes.groups
         )
-        yield Place(full_name, name, layer, axes, kernel, _why_not(kernel))
+        yield Place(full_name, layer, axes, kernel, _why_not(kernel))
 
 
 def _why_not(kernel: NeuronKernel) -> str:

@@ -741,3 +741,31 @@ def test_groups_are_in_the_table():
 def test_added_regularizer_needs_one(added):
     with pytest.raises(ValueError, match=r"`added` must be|Could not"):
         AddedRegularizer(None, added)
+
+
+def test_a_regularizer_that_other_weights_share():
+    decay = keras.regularizers.L2(0.5)
+    model = keras.Sequential(
+        [
+            keras.Input((4, 5)),
+            layers.LSTM(
+                3,
+                kernel_regularizer=decay,
+                recurrent_regularizer=decay,
+                bias_regularizer=decay,
+            ),
+            layers.Dense(3, kernel_regularizer=decay, bias_regularizer=decay),
+        ]
+    )
+    before = total(model.losses)
+    regularize(model, MHE(1.0))
+    added = [
+        variable
+        for variable in model.trainable_variables
+        if isinstance(variable.regularizer, AddedRegularizer)
+    ]
+    assert [len(variable.shape) for variable in added] == [2, 2]
+    assert total(model.losses) > before
+    unregularize(model)
+    assert all(v.regularizer is decay for v in model.trainable_variables)
+    assert total(model.losses) == pytest.approx(before)
