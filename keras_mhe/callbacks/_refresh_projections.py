@@ -7,7 +7,7 @@ import keras
 from keras_mhe import _validation
 from keras_mhe._training import compile_anew
 from keras_mhe.regularizers import CompressiveMHE
-from keras_mhe.regularizers._sum import terms_of
+from keras_mhe.regularizers._sum import terms_in
 
 
 class RefreshProjections(keras.callbacks.Callback):  # type: ignore[misc]
@@ -55,18 +55,12 @@ class RefreshProjections(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Finds the regularizers."""
-        found = {
-            id(term): term
-            for variable in self.model.trainable_variables
-            for term in terms_of(variable.regularizer)
-            if isinstance(term, CompressiveMHE)
-        }
-        if not found:
+        self._found = terms_in(self.model, CompressiveMHE)
+        if not self._found:
             raise ValueError(
                 "RefreshProjections needs a weight with a CompressiveMHE. "
                 f"Received: model {self.model.name!r}, which has none."
             )
-        self._found = list(found.values())
 
     def on_epoch_begin(
         self, epoch: int, logs: dict[str, Any] | None = None

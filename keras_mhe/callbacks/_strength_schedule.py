@@ -7,7 +7,7 @@ import keras
 
 from keras_mhe import _validation
 from keras_mhe._training import compile_anew
-from keras_mhe.regularizers._sum import ScheduledRegularizer, terms_of
+from keras_mhe.regularizers._sum import ScheduledRegularizer, terms_in
 
 
 class StrengthSchedule(keras.callbacks.Callback):  # type: ignore[misc]
@@ -70,19 +70,13 @@ class StrengthSchedule(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Finds the regularizers."""
-        found = {
-            id(term): term
-            for variable in self.model.trainable_variables
-            for term in terms_of(variable.regularizer)
-            if isinstance(term, ScheduledRegularizer)
-        }
-        if not found:
+        self._found = terms_in(self.model, ScheduledRegularizer)
+        if not self._found:
             raise ValueError(
                 "StrengthSchedule needs a trainable weight with a regularizer "
                 f"of keras_mhe. Received: model {self.model.name!r}, which "
                 "has none."
             )
-        self._found = list(found.values())
 
     def on_epoch_begin(
         self, epoch: int, logs: dict[str, Any] | None = None

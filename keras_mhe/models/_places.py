@@ -8,7 +8,7 @@ import keras
 
 from keras_mhe._kernel_axes import KernelAxes
 from keras_mhe._typing import KerasObject
-from keras_mhe.analysis._kernels import NeuronKernel, axes_of
+from keras_mhe.analysis._kernels import NeuronKernel, axes_of, kernels_of_layer
 from keras_mhe.analysis._layers import (
     has_matrices,
     is_known,
@@ -114,15 +114,13 @@ def _kernels(name: str, layer: KerasObject) -> Iterator[Place]:
     except AttributeError:  # Of a kernel that tells how many groups there are.
         yield Place(name, layer, reason="not built yet: build it first")
         return
-    for axes in found:
-        full_name = name if len(found) == 1 else f"{name}/{axes.path}"
-        if not layer.built:
-            yield Place(full_name, layer, axes)
-            continue
-        kernel = NeuronKernel(
-            full_name, axes.variable(layer), axes.neuron_axis, axes.groups
-        )
-        yield Place(full_name, layer, axes, kernel, _why_not(kernel))
+    if not layer.built:
+        for axes in found:
+            yield Place(name, layer, axes)
+        return
+    kernels = kernels_of_layer(name, layer)
+    for axes, kernel in zip(found, kernels, strict=True):
+        yield Place(kernel.name, layer, axes, kernel, _why_not(kernel))
 
 
 def _why_not(kernel: NeuronKernel) -> str:

@@ -1,13 +1,15 @@
 """Several regularizers on one weight: `MHE(1.0) + L2(5e-4)`."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 from keras import ops
 
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
+
+Kind = TypeVar("Kind")
 
 
 class SummableRegularizer(keras.regularizers.Regularizer):  # type: ignore[misc]
@@ -178,6 +180,17 @@ def terms_of(regularizer: Any) -> Iterator[Any]:
         return
     for term in inner:
         yield from terms_of(term)
+
+
+def terms_in(model: Any, kind: type[Kind]) -> list[Kind]:
+    """Returns the terms of a kind on a model's trainable weights, each once."""
+    found = {
+        id(term): term
+        for variable in model.trainable_variables
+        for term in terms_of(variable.regularizer)
+        if isinstance(term, kind)
+    }
+    return list(found.values())
 
 
 def _is_regularizer(candidate: Any) -> bool:

@@ -125,7 +125,7 @@ def test_attention_is_told_not_to_survive(tmp_path):
     assert len(keras.models.load_model(path).losses) == 1
 
 
-def test_compiled_models_are_rebuilt_too():
+def test_compiled_models_are_looked_at_too():
     inner = small_model()
     inner.compile("adam", "mse")
     inner.fit(np.ones((4, 6)), np.ones((4, 3)), verbose=0)
@@ -470,7 +470,7 @@ def test_subclassed_model(is_built):
         "; ".join(build),
         "; ".join(["last in model.layers", *build]),
     }
-    # Rebuilt by its constructor, without what was put there.
+    # Loaded by its constructor, without what was put there.
     assert not any(row.saved for row in rows)
     model(np.ones((1, 4), "float32"))
     assert len(model.losses) == 4
