@@ -11,7 +11,12 @@ from classification.methods import Method
 from classification.plots import draw_comparison
 from classification.training import Run, train
 from common.image_data import ImageData
-from common.paired_statistics import interval, markdown_table, spread
+from common.paired_statistics import (
+    markdown_table,
+    paired_difference,
+    spread,
+    with_sign,
+)
 from common.study import read_histories, train_all, write_results
 
 
@@ -87,8 +92,9 @@ def summarize(
     summaries = []
     for label in metrics:
         test = of(label, "test_accuracy_last_epoch")
-        paired = test - reference
-        is_first = not summaries
+        difference, half_width = paired_difference(
+            test, reference if summaries else None
+        )
         summaries.append(
             Summary(
                 method=label,
@@ -103,8 +109,8 @@ def summarize(
                 cpu_milliseconds_per_step=float(
                     of(label, "cpu_milliseconds_per_step").mean()
                 ),
-                difference=None if is_first else float(paired.mean()),
-                difference_interval=None if is_first else interval(paired),
+                difference=difference,
+                difference_interval=half_width,
             )
         )
     return summaries
@@ -132,19 +138,12 @@ def format_table(summaries: Sequence[Summary]) -> str:
                 f"{100 * summary.train_mean:.2f}",
                 f"{summary.hidden_gap_mean:.2f}",
                 f"{summary.cpu_milliseconds_per_step:.0f}",
-                _difference(summary),
+                with_sign(
+                    summary.difference, summary.difference_interval, 2, 100
+                ),
             )
         )
     return markdown_table(rows)
-
-
-def _difference(summary: Summary) -> str:
-    if summary.difference is None:
-        return "-"
-    mean = f"{100 * summary.difference:+.2f}"
-    if summary.difference_interval is None:
-        return mean
-    return f"{mean} ± {100 * summary.difference_interval:.2f}"
 
 
 def _percent(fraction: float | None) -> str:

@@ -4,7 +4,6 @@ import argparse
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from classification.methods import MODEL_NAMES, Method
 from classification.neuron_terms import (
@@ -14,7 +13,7 @@ from classification.neuron_terms import (
     NeuronTerm,
 )
 from classification.recipes import PUBLISHED, SHORT, Recipe
-from common import option_types
+from common import command_line, option_types
 from common.energy_names import POWERS
 from common.image_data import DATASETS
 
@@ -27,14 +26,20 @@ Without --recipe published the settings are those of short runs, tuned per
 data set:
 
 """
+_METHOD = (
+    "model_name",
+    "power_s",
+    "relative",
+    "constraint",
+    "initializer",
+    "seed",
+)
+_SEEDS = (0, 1, 2)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Reads the command line; exits with code 2 if it is wrong."""
-    parser = argparse.ArgumentParser(
-        description=_DESCRIPTION + _table_of_defaults(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line.program_parser(_DESCRIPTION + _table_of_defaults())
     method = parser.add_argument_group("method")
     method.add_argument(
         "--model_name",
@@ -91,9 +96,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="published: loss, rate, schedule, batch normalisation, width and "
         "steps of the published program (default: %(default)s)",
     )
-    length = training.add_mutually_exclusive_group()
-    length.add_argument("--epochs", type=option_types.positive_int)
-    length.add_argument("--steps", type=option_types.positive_int)
+    command_line.add_length(training)
     training.add_argument("--batch_size", type=option_types.positive_int)
     training.add_argument("--learning_rate", type=option_types.positive_float)
     training.add_argument(
@@ -109,7 +112,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     training.add_argument(
         "--augmentation", choices=("none", "crop", "crop_flip")
     )
-    training.add_argument("--seed", type=option_types.seed, default=0)
+    training.add_argument("--seed", type=option_types.seed, help="default: 0")
     output = parser.add_argument_group("output")
     output.add_argument(
         "--output",
@@ -122,43 +125,24 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         action="store_true",
         help="write TensorBoard logs too; needs TensorFlow and TensorBoard",
     )
-    comparison = parser.add_argument_group("comparison of methods")
-    comparison.add_argument(
-        "--compare",
-        nargs="+",
-        type=_method,
-        metavar="METHOD",
-        help="baseline, mhe:POWER, half_mhe:POWER, or a name of --relative, "
+    command_line.add_comparison(
+        parser,
+        Method.parse,
+        "baseline, mhe:POWER, half_mhe:POWER, or a name of --relative, "
         "--constraint or --initializer, or one of each kind joined by +; "
         "@RATE at the end of a method is its learning rate; the first is what "
-        "the others are compared with. Finished runs in --output are kept",
-    )
-    comparison.add_argument(
-        "--seeds",
-        nargs="+",
-        type=option_types.seed,
-        metavar="SEED",
-        help="seeds of the runs of each method (default: 0 1 2)",
+        "the others are compared with",
+        _SEEDS,
     )
     options = parser.parse_args(arguments)
-    if options.seeds and not options.compare:
-        parser.error("--seeds goes with --compare; for one run use --seed")
-    singles = ("model_name", "power_s", "relative", "constraint", "initializer")
+    command_line.check_comparison(parser, options, _SEEDS)
     if options.compare:
-        for name in singles:
-            if getattr(options, name) is not None:
-                parser.error(
-                    f"--{name} is for one run, not with --compare: name it "
-                    "there as a method"
-                )
-        options.seeds = options.seeds or [0, 1, 2]
-        labels = [method.label for method in options.compare]
-        if len(set(labels)) < len(labels):
-            parser.error("--compare: each method can be named once")
-        if len(set(options.seeds)) < len(options.seeds):
-            parser.error("--seeds: each seed can be named once")
+        command_line.refuse(
+            parser, options, _METHOD, "--compare, which names methods"
+        )
     elif options.power_s and method_of(options).model_name == "baseline":
         parser.error("--power_s goes with --model_name mhe or half_mhe")
+    options.seed = options.seed or 0
     return options
 
 
@@ -184,8 +168,7 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
         "width",
         "augmentation",
     )
-    given = {name: getattr(options, name) for name in names}
-    changes: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
+    changes = command_line.given(options, names)
     if options.epochs or options.steps:
         changes |= {"epochs": options.epochs, "steps": options.steps}
     return replace(recipe, **changes)
@@ -213,17 +196,12 @@ def _table_of_defaults() -> str:
 def _term_among(names: Iterable[str]) -> Callable[[str], NeuronTerm]:
     """Returns a reader of terms with one of the names."""
 
-    def read(text: str) -> NeuronTerm:
+    def parse(text: str) -> NeuronTerm:
         if text.partition(":")[0] not in names:
-            raise argparse.ArgumentTypeError(
-                f"one of {', '.join(names)}. Received: {text!r}."
-            )
-        try:
-            return NeuronTerm.parse(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
+            raise ValueError(f"one of {', '.join(names)}. Received: {text!r}.")
+        return NeuronTerm.parse(text)
 
-    return read
+    return command_line.read_by(parse)
 
 
 def _help_of(kind: str, names: Iterable[str]) -> str:
@@ -237,10 +215,3 @@ def _help_of(kind: str, names: Iterable[str]) -> str:
         "initializer": "where neurons start",
     }[kind]
     return f"{what}: {shown}"
-
-
-def _method(text: str) -> Method:
-    try:
-        return Method.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error

@@ -19,7 +19,7 @@ from classification.training import (
 from common.checkpoints import LAST, read_history
 from common.figures import (
     pairwise_angles,
-    plot_mean_curve,
+    plot_mean_curves,
     plot_paired_values,
     save_figure,
     style_of,
@@ -101,11 +101,7 @@ def draw_comparison(
         ),
         (gap, hidden_energy_gap, "hidden energy gap (0 optimal, 1 random)"),
     ):
-        for index, (label, runs) in enumerate(histories.items()):
-            curves = np.stack([curve_of(history) for history in runs])
-            plot_mean_curve(axes, curves, label, f"C{index}")
-        axes.set_title(f"{name}\n(mean and range over seeds)")
-        axes.set_xlabel("epoch")
+        plot_mean_curves(axes, histories, curve_of, name, "epoch")
     validation.legend(fontsize="small" if len(summaries) > 4 else None)
     return save_figure(figure, folder / "comparison.png")
 

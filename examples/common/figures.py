@@ -1,5 +1,6 @@
 """Parts of pictures that several programs draw."""
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ def style_of(num_points: int) -> dict[str, str]:
     return {"marker": "o"} if num_points < 3 else {}
 
 
-def plot_mean_curve(
+def _plot_mean_curve(
     axes: Axes, curves: np.ndarray, label: str, color: str
 ) -> None:
     """Draws mean and range of curves `(runs, epochs)` over the epochs."""
@@ -35,6 +36,29 @@ def plot_mean_curve(
         alpha=0.15,
         linewidth=0,
     )
+
+
+def plot_mean_curves(
+    axes: Axes,
+    histories: Mapping[str, Sequence[np.ndarray]],
+    curve_of: Callable[[np.ndarray], np.ndarray],
+    title: str,
+    xlabel: str,
+) -> None:
+    """Draws mean and range of each method over its runs.
+
+    Args:
+        axes: Where.
+        histories: For each method, the histories of its runs.
+        curve_of: From a history to what is drawn over its epochs.
+        title: What that is.
+        xlabel: What the epochs are.
+    """
+    for index, (label, runs) in enumerate(histories.items()):
+        curves = np.stack([curve_of(history) for history in runs])
+        _plot_mean_curve(axes, curves, label, f"C{index}")
+    axes.set_title(f"{title}\n(mean and range over seeds)")
+    axes.set_xlabel(xlabel)
 
 
 def plot_paired_values(axes: Axes, values: np.ndarray) -> None:

@@ -8,7 +8,12 @@ from typing import Any
 import numpy as np
 
 from common.image_data import ImageData
-from common.paired_statistics import interval, markdown_table, spread
+from common.paired_statistics import (
+    markdown_table,
+    paired_difference,
+    spread,
+    with_sign,
+)
 from common.run_folder import read_json, write_json
 from common.study import run_folder, train_all, write_results
 from generation.classifier import Classifier
@@ -144,9 +149,13 @@ def summarize(
         score, distance = (
             of(label, name) for name in ("classifier_score", "frechet_distance")
         )
-        paired = score - of(first, "classifier_score")
-        frechet_paired = distance - of(first, "frechet_distance")
         is_compared = label != first
+        difference, half_width = paired_difference(
+            score, of(first, "classifier_score") if is_compared else None
+        )
+        frechet_difference, frechet_half_width = paired_difference(
+            distance, of(first, "frechet_distance") if is_compared else None
+        )
         summaries.append(
             Summary(
                 variant=label,
@@ -161,14 +170,10 @@ def summarize(
                 best_classifier_score=float(
                     of(label, "classifier_score", "best").mean()
                 ),
-                difference=float(paired.mean()) if is_compared else None,
-                difference_interval=interval(paired) if is_compared else None,
-                frechet_difference=float(frechet_paired.mean())
-                if is_compared
-                else None,
-                frechet_difference_interval=interval(frechet_paired)
-                if is_compared
-                else None,
+                difference=difference,
+                difference_interval=half_width,
+                frechet_difference=frechet_difference,
+                frechet_difference_interval=frechet_half_width,
             )
         )
     return summaries
@@ -194,12 +199,6 @@ def format_table(summaries: Sequence[Summary], real: dict[str, float]) -> str:
         text = f"{mean:.3f}"
         return text if deviation is None else f"{text} ± {deviation:.3f}"
 
-    def paired(mean: float | None, half_width: float | None) -> str:
-        if mean is None:
-            return "-"
-        width = "" if half_width is None else f" ± {half_width:.3f}"
-        return f"{mean:+.3f}{width}"
-
     rows: list[tuple[str, ...]] = [
         (
             "variant",
@@ -218,8 +217,8 @@ def format_table(summaries: Sequence[Summary], real: dict[str, float]) -> str:
             with_spread(s.frechet_distance, s.frechet_distance_spread),
             f"{s.kernel_distance:.4f}",
             f"{s.best_classifier_score:.3f}",
-            paired(s.difference, s.difference_interval),
-            paired(s.frechet_difference, s.frechet_difference_interval),
+            with_sign(s.difference, s.difference_interval, 3),
+            with_sign(s.frechet_difference, s.frechet_difference_interval, 3),
         )
         for s in summaries
     ]

@@ -3,10 +3,11 @@
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from common import option_types
+from common import command_line, option_types
 from common.image_data import DATASETS
 from generation.recipes import PUBLISHED, SHORT, Recipe
 from generation.use import REAL
@@ -19,6 +20,7 @@ discriminator, and scores it by TensorFlow-GAN. Set KERAS_BACKEND to
 tensorflow, jax or torch.
 """
 _DATA_SETS = tuple(name for name in DATASETS if name != "cifar100")
+_SEEDS = (0, 1, 2)
 _RECIPE = (
     "steps",
     "batch_size",
@@ -34,15 +36,19 @@ _RECIPE = (
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Reads the command line; exits with code 2 if it is wrong."""
-    parser = argparse.ArgumentParser(
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line.program_parser(_DESCRIPTION)
     _add_variant(parser.add_argument_group("variant"))
     _add_data(parser.add_argument_group("images"))
     _add_training(parser.add_argument_group("training"))
     _add_output(parser.add_argument_group("output"))
-    _add_comparison(parser.add_argument_group("comparison of variants"))
+    command_line.add_comparison(
+        parser,
+        Variant.parse,
+        "VARIANT[:SPACE:POWER@STRENGTH], for example baseline sn mhe sn_mhe or "
+        "sn_mhe:half:2@0.1; the first is what the others are compared with",
+        _SEEDS,
+        noun="variant",
+    )
     _add_use(parser.add_argument_group("use of a trained generator"))
     options = parser.parse_args(arguments)
     _check(parser, options)
@@ -162,25 +168,6 @@ def _add_output(group: Any) -> None:
     )
 
 
-def _add_comparison(group: Any) -> None:
-    group.add_argument(
-        "--compare",
-        nargs="+",
-        type=_variant,
-        metavar="VARIANT",
-        help="VARIANT[:SPACE:POWER@STRENGTH], for example baseline sn mhe "
-        "sn_mhe or sn_mhe:half:2@0.1; the first is what the others are "
-        "compared with. Finished runs in --output are kept",
-    )
-    group.add_argument(
-        "--seeds",
-        nargs="+",
-        type=option_types.seed,
-        metavar="SEED",
-        help="seeds of the runs of each variant (default: 0 1 2)",
-    )
-
-
 def _add_use(group: Any) -> None:
     group.add_argument(
         "--generate",
@@ -196,49 +183,27 @@ def _add_use(group: Any) -> None:
     )
 
 
-def _variant(text: str) -> Variant:
-    try:
-        return Variant.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
 def _check(
     parser: argparse.ArgumentParser, options: argparse.Namespace
 ) -> None:
     """Exits with a message if options do not go together or do nothing."""
-    modes = [
-        f"--{name}"
-        for name in ("compare", "generate", "evaluate")
-        if getattr(options, name)
-    ]
-    if len(modes) > 1:
-        parser.error(f"{' and '.join(modes)} do not go together")
-
-    def refuse(names: Sequence[str], reason: str) -> None:
-        for name in names:
-            if getattr(options, name) is not None:
-                parser.error(f"--{name} does nothing with {reason}")
-
+    modes = ("compare", "generate", "evaluate")
+    command_line.refuse_two_jobs(parser, options, modes)
+    mode = next((f"--{name}" for name in modes if getattr(options, name)), None)
+    refuse = partial(command_line.refuse, parser, options)
+    command_line.check_comparison(parser, options, _SEEDS)
     variant = ("variant", "power_s", "half_space", "strength")
     if options.dataset in (None, "digits"):
         refuse(["data_dir"], "digits, which comes with scikit-learn")
-    if modes:
-        refuse(["scores"], modes[0])
+    if mode:
+        refuse(["scores"], mode)
     if options.scores is False:
         refuse(["inception", "scored"], "--no-scores")
     if options.compare:
         refuse((*variant, "seed"), "--compare, which names variants and seeds")
-        labels = [v.label for v in options.compare]
-        if len(set(labels)) < len(labels):
-            parser.error("--compare names a variant twice")
-        options.seeds = options.seeds or [0, 1, 2]
-        if len(set(options.seeds)) < len(options.seeds):
-            parser.error("--seeds names a seed twice")
         return
-    refuse(["seeds"], "a single run; use --seed")
     if options.generate or options.evaluate:
-        refuse((*variant, *_RECIPE[:-1]), modes[0])
+        refuse((*variant, *_RECIPE[:-1]), str(mode))
     if options.evaluate in REAL:
         refuse(["seed"], f"--evaluate {options.evaluate}")
     if options.evaluate and options.output and options.output.suffix != ".json":
@@ -279,5 +244,4 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
     """Returns the recipe with the options that were given in place."""
     is_published = options.recipe == "published"
     recipe = PUBLISHED if is_published else SHORT[options.dataset]
-    given = {name: getattr(options, name) for name in _RECIPE}
-    return replace(recipe, **{k: v for k, v in given.items() if v is not None})
+    return replace(recipe, **command_line.given(options, _RECIPE))

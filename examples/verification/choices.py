@@ -2,8 +2,8 @@
 
 import argparse
 from dataclasses import replace
-from typing import Any
 
+from common import command_line
 from verification.methods import MARGINS, POWER_S, STRENGTH, Method
 from verification.recipes import SHORT, Recipe, Stage, published_recipe
 
@@ -51,8 +51,7 @@ def recipe_of(options: argparse.Namespace, method: Method) -> Recipe:
         "feature_norm",
         "gradient_detachment",
     )
-    given = {name: getattr(options, name) for name in names}
-    changes: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
+    changes = command_line.given(options, names)
     recipe = replace(recipe, mirror=mirror_of(options), **changes)
     rate = options.learning_rate
     training = _changed(recipe.training, options.epochs, options.steps, rate)

@@ -8,7 +8,12 @@ from typing import Any
 import numpy as np
 
 from common.identity_data import IdentityData
-from common.paired_statistics import interval, markdown_table, spread
+from common.paired_statistics import (
+    markdown_table,
+    paired_difference,
+    spread,
+    with_sign,
+)
 from common.study import (
     read_histories,
     run_folder,
@@ -122,9 +127,14 @@ def summarize(
     for label in metrics:
         accuracy = of(label, "verification_accuracy")
         reference = reference_of[label]
-        paired = accuracy - of(reference, "verification_accuracy")
-        tpr_paired = tpr(label) - tpr(reference)
         is_compared = reference != label
+        difference, half_width = paired_difference(
+            accuracy,
+            of(reference, "verification_accuracy") if is_compared else None,
+        )
+        tpr_difference, tpr_half_width = paired_difference(
+            tpr(label), tpr(reference) if is_compared else None
+        )
         summaries.append(
             Summary(
                 method=label,
@@ -142,14 +152,10 @@ def summarize(
                 ),
                 cpu_seconds=float(of(label, "cpu_seconds").mean()),
                 reference=reference if is_compared else None,
-                difference=float(paired.mean()) if is_compared else None,
-                difference_interval=interval(paired) if is_compared else None,
-                tpr_difference=float(tpr_paired.mean())
-                if is_compared
-                else None,
-                tpr_difference_interval=interval(tpr_paired)
-                if is_compared
-                else None,
+                difference=difference,
+                difference_interval=half_width,
+                tpr_difference=tpr_difference,
+                tpr_difference_interval=tpr_half_width,
             )
         )
     return summaries
@@ -187,19 +193,11 @@ def format_table(summaries: Sequence[Summary]) -> str:
                 f"{100 * one.train_accuracy:.2f}",
                 f"{one.class_angle:.1f}°, {one.nearest_class_angle:.1f}°",
                 f"{one.cpu_seconds:.0f}",
-                _signed(one.difference, one.difference_interval, 2) + reference,
-                _signed(one.tpr_difference, one.tpr_difference_interval, 1),
+                with_sign(one.difference, one.difference_interval, 2, 100)
+                + reference,
+                with_sign(
+                    one.tpr_difference, one.tpr_difference_interval, 1, 100
+                ),
             )
         )
     return markdown_table(rows)
-
-
-def _signed(
-    difference: float | None, half_width: float | None, digits: int
-) -> str:
-    if difference is None:
-        return "-"
-    mean = f"{100 * difference:+.{digits}f}"
-    if half_width is None:
-        return mean
-    return f"{mean} ± {100 * half_width:.{digits}f}"

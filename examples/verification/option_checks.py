@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
+from common import command_line
 from verification.choices import method_of
 
 _METHOD = ("head", "margin", "energy", "power_s", "strength", "seed")
@@ -27,6 +28,8 @@ _TRAINING = (
     "weight_decay",
     "pretrained",
 )
+#: Of a comparison for which none are given.
+SEEDS = (0, 1, 2, 3, 4)
 _DATA = ("data_dir", "pairs_file", "pairs_dir", "test_identities", "num_pairs")
 
 
@@ -36,9 +39,8 @@ def _refuse_unused(
     """Exits with a message if an option would do nothing."""
 
     def refuse(names: Sequence[str], condition: bool, reason: str) -> None:
-        for name in names:
-            if condition and getattr(options, name) is not None:
-                parser.error(f"--{name} does nothing with {reason}")
+        if condition:
+            command_line.refuse(parser, options, names, reason)
 
     refuse(_TRAINING, bool(options.evaluate), "--evaluate")
     refuse((*_TRAINING, *_DATA), bool(options.embed), "--embed")
@@ -66,17 +68,11 @@ def check_options(
     parser: argparse.ArgumentParser, options: argparse.Namespace
 ) -> None:
     """Exits with a message if the options do not go together."""
-    jobs = [
-        name
-        for name in ("compare", "evaluate", "embed")
-        if getattr(options, name)
-    ]
-    if len(jobs) > 1:
-        parser.error(f"--{jobs[0]} and --{jobs[1]} are two jobs: give one")
+    jobs = ("compare", "evaluate", "embed")
+    command_line.refuse_two_jobs(parser, options, jobs)
     if options.embed and len(options.embed) < 2:
         parser.error("--embed needs a model and at least one image")
-    if options.seeds and not options.compare:
-        parser.error("--seeds goes with --compare; for one run use --seed")
+    command_line.check_comparison(parser, options, SEEDS)
     _refuse_unused(parser, options)
     if options.dataset == "folders" and not options.embed:
         if (options.pairs_file is None) != (options.pairs_dir is None):
@@ -91,13 +87,6 @@ def check_options(
     if options.pretrained and options.pretrain_epochs:
         parser.error("--pretrained stands in place of --pretrain_epochs")
     options.seed = options.seed or 0
-    if options.compare:
-        options.seeds = options.seeds or [0, 1, 2, 3, 4]
-        labels = [method.label for method in options.compare]
-        if len(set(labels)) < len(labels):
-            parser.error("--compare: each method can be named once")
-        if len(set(options.seeds)) < len(options.seeds):
-            parser.error("--seeds: each seed can be named once")
     try:
         method_of(options).check()
     except ValueError as error:

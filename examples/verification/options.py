@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from common import option_types
+from common import command_line, option_types
 from common.energy_names import POWERS
 from verification.methods import (
     ENERGIES,
@@ -15,7 +15,7 @@ from verification.methods import (
     Method,
 )
 from verification.networks import NETWORKS
-from verification.option_checks import check_options
+from verification.option_checks import SEEDS, check_options
 from verification.recipes import SHORT
 
 _DESCRIPTION = """\
@@ -29,15 +29,19 @@ Without options it learns the characters of matplotlib's fonts."""
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Reads the command line; exits with code 2 if it is wrong."""
-    parser = argparse.ArgumentParser(
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line.program_parser(_DESCRIPTION)
     _add_method(parser.add_argument_group("head and energy"))
     _add_data(parser.add_argument_group("images"))
     _add_training(parser.add_argument_group("training"))
     _add_output(parser.add_argument_group("output"))
-    _add_comparison(parser.add_argument_group("comparison of methods"))
+    command_line.add_comparison(
+        parser,
+        Method.parse,
+        "HEAD[:MARGIN][+ENERGY[:POWER][@STRENGTH]], for example softmax "
+        "arcface:0.5 sphereface:4+batch:2@10. Methods with the same head share "
+        "the training without energy",
+        SEEDS,
+    )
     _add_use(parser.add_argument_group("use of a saved model"))
     options = parser.parse_args(arguments)
     check_options(parser, options)
@@ -167,9 +171,7 @@ def _add_training(group: Any) -> None:
         type=option_types.non_negative_int,
         help="epochs without energy that come first; 0 for none",
     )
-    length = group.add_mutually_exclusive_group()
-    length.add_argument("--epochs", type=option_types.positive_int)
-    length.add_argument("--steps", type=option_types.positive_int)
+    command_line.add_length(group)
     group.add_argument("--batch_size", type=option_types.positive_int)
     group.add_argument("--learning_rate", type=option_types.positive_float)
     group.add_argument(
@@ -201,25 +203,6 @@ def _add_output(group: Any) -> None:
     )
 
 
-def _add_comparison(group: Any) -> None:
-    group.add_argument(
-        "--compare",
-        nargs="+",
-        type=_method,
-        metavar="METHOD",
-        help="HEAD[:MARGIN][+ENERGY[:POWER][@STRENGTH]], for example softmax "
-        "arcface:0.5 sphereface:4+batch:2@10. Methods with the same head share "
-        "the training without energy; finished runs in --output are kept",
-    )
-    group.add_argument(
-        "--seeds",
-        nargs="+",
-        type=option_types.seed,
-        metavar="SEED",
-        help="seeds of the runs of each method (default: 0 1 2 3 4)",
-    )
-
-
 def _add_use(group: Any) -> None:
     group.add_argument(
         "--evaluate",
@@ -235,10 +218,3 @@ def _add_use(group: Any) -> None:
         help="write the embeddings of image files, or of all images in "
         "folders, to --output (default: embeddings.npz)",
     )
-
-
-def _method(text: str) -> Method:
-    try:
-        return Method.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from common.checkpoints import LAST, read_history
 from common.figures import (
     pairwise_angles,
-    plot_mean_curve,
+    plot_mean_curves,
     plot_paired_values,
     save_figure,
     style_of,
@@ -111,16 +111,26 @@ def draw_comparison(
     final.set_title(
         "10-fold accuracy after the last epoch, %\n(line: one seed)"
     )
-    for axes, name, factor, title in (
-        (verification, "val_verification", 100, "10-fold accuracy, %"),
-        (smallest, "class_angle", 1, "smallest angle between classes, °"),
-        (nearest, "class_nearest_angle", 1, "mean angle to the nearest, °"),
+    for axes, curve_of, name in (
+        (
+            verification,
+            lambda h: 100 * h["val_verification"],
+            "10-fold accuracy, %",
+        ),
+        (
+            smallest,
+            lambda h: h["class_angle"],
+            "smallest angle between classes, °",
+        ),
+        (
+            nearest,
+            lambda h: h["class_nearest_angle"],
+            "mean angle to the nearest, °",
+        ),
     ):
-        for index, (label, runs) in enumerate(histories.items()):
-            curves = np.stack([factor * history[name] for history in runs])
-            plot_mean_curve(axes, curves, label, f"C{index}")
-        axes.set_title(f"{title}\n(mean and range over seeds)")
-        axes.set_xlabel("epoch of the second training")
+        plot_mean_curves(
+            axes, histories, curve_of, name, "epoch of the second training"
+        )
     figure.legend(
         *verification.get_legend_handles_labels(),
         loc="outside lower center",

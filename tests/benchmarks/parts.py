@@ -23,6 +23,7 @@ from benchmarks.timing import interleaved, ratio, significant
 from classification.methods import Method
 from classification.network import cnn9
 from classification.recipes import PUBLISHED, compile_model
+from keras_mhe import MHE
 from keras_mhe.functional import hyperspherical_energy
 
 NUM_CLASSES = 100
@@ -266,11 +267,10 @@ def _against_products(
 
 
 def _published_terms(*kernels: Any) -> Any:
-    method = Method("half_mhe", "2")
     *hidden, classifier = kernels
-    term = method.regularizer(output_layer=False)
-    total = method.regularizer(output_layer=True)(classifier)
-    return total + sum(term(kernel) for kernel in hidden)
+    term = MHE.from_reference("half_mhe", "2")
+    output_term = MHE.from_reference("half_mhe", "2", output_layer=True)
+    return output_term(classifier) + sum(term(kernel) for kernel in hidden)
 
 
 def _training_step(

@@ -168,7 +168,7 @@ def test_options_of_one_run(arguments, label):
         ),
         (
             ["--compare", "baseline", "--relative=separation"],
-            "--relative is for one run, not with --compare: name it there",
+            "--relative does nothing with --compare",
         ),
         (
             ["--power_s=0", "--relative=separation"],
@@ -176,7 +176,7 @@ def test_options_of_one_run(arguments, label):
         ),
         (
             ["--power_s=0", "--compare", "baseline"],
-            "--power_s is for one run, not with --compare",
+            "--power_s does nothing with --compare",
         ),
     ],
 )

@@ -169,10 +169,10 @@ def test_unusable_data_is_one_line_and_code_2(
         (["--compare", "half_mhe"], "`half_mhe:POWER`"),
         (["--compare", "baseline:2"], "Received: 'baseline:2'"),
         (["--compare", "mhe:0@fast"], "number > 0"),
-        (["--compare", "mhe:0", "mhe:0"], "each method can be named once"),
+        (["--compare", "mhe:0", "mhe:0"], "--compare names mhe:0 twice"),
         (
             ["--compare", "mhe:0", "--seeds", "1", "1"],
-            "each seed can be named once",
+            "--seeds names",
         ),
     ],
 )

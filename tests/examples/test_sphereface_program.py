@@ -396,7 +396,10 @@ def test_damaged_and_foreign_models_are_refused(
         (["--compare", "cosface:x"], "Received: 'cosface:x'"),
         (["--compare", "softmax+batch@0"], "strength must be"),
         (["--compare", "sphereface:7"], "`margin` must be"),
-        (["--compare", "softmax", "softmax"], "can be named once"),
+        (
+            ["--compare", "softmax", "softmax"],
+            "--compare names softmax:0 twice",
+        ),
     ],
 )
 def test_wrong_options_exit_with_code_2(

@@ -10,9 +10,7 @@ import keras
 from benchmarks import report
 
 PROGRAM = Path(__file__).parents[1] / "benchmarks" / "energy.py"
-# Without the parts on CNN-9, which takes long to build and to compile, and
-# without "blocks", which calls nothing that "speed" does not.
-PARTS = ("speed", "memory", "scaling")
+PARTS = ("speed", "blocks", "kernels", "step", "memory", "scaling")
 
 
 def run(*arguments: str | Path) -> str:
