@@ -11,8 +11,10 @@ from pathlib import Path
 
 import keras
 
+from keras_mhe import _validation
 from keras_mhe._files import write_text
 from keras_mhe.analysis import Audit, audit
+from keras_mhe.analysis._table import printable
 from keras_mhe.reports import write_report
 
 #: Exit code of whatever cannot be done.
@@ -76,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument(
         "--distance",
-        choices=("euclidean", "angular"),
+        choices=_validation.DISTANCES,
         default="euclidean",
         help="of the energy (default: euclidean)",
     )
@@ -225,7 +227,8 @@ def _exit_code(audit: Audit, limit: float | None) -> int:
     bad = [row for row in audit if row.has_gap and not row.gap <= limit]
     for row in bad:
         print(
-            f"keras-mhe: {row.layer}: gap {row.gap:.3f}, not at most {limit:g}",
+            f"keras-mhe: {printable(row.layer)}: gap {row.gap:.3f}, not at "
+            f"most {limit:g}",
             file=sys.stderr,
         )
     return ABOVE if bad else 0

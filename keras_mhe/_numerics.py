@@ -1,4 +1,4 @@
-"""Limits of floating point arithmetic: the only home of small constants."""
+"""Limits of floating point arithmetic, and the constants of the energy."""
 
 import keras
 import numpy as np

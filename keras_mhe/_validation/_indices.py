@@ -59,6 +59,15 @@ def labels_are_integers(
         )
 
 
+def one_label_in_a_row(shape: Sequence[Any]) -> None:
+    """Raises unless `y_true` has the shape `(batch,)` or `(batch, 1)`."""
+    if len(shape) != 1 and (len(shape) != 2 or shape[1] != 1):
+        raise ValueError(
+            "`y_true` must be integer labels of shape (batch,) or (batch, 1). "
+            f"Received: y_true.shape={tuple(shape)}."
+        )
+
+
 def one_label_for_each(features: Any, labels: Any) -> None:
     """Raises if two known batch sizes differ."""
     known = isinstance(features, int) and isinstance(labels, int)

@@ -13,13 +13,13 @@ def shape_of_kernel(shape: Any) -> tuple[int, ...]:
     if not is_sequence or not all(is_integer(size) for size in shape):
         raise ValueError(
             "`shape` must be a tuple of integers, the shape of a kernel. "
-            f"Received: {type(shape).__name__}."
+            f"Received: shape={shape!r}."
         )
     return tuple(map(int, shape))
 
 
-def axes(value: Any) -> int | tuple[int, ...]:
-    """Returns `neuron_axis` as an int or a non-empty tuple of ints.
+def axes(value: Any, name: str = "neuron_axis") -> int | tuple[int, ...]:
+    """Returns axes as an int or a non-empty tuple of ints.
 
     Lists are accepted, because JSON configurations turn tuples into lists.
     """
@@ -29,9 +29,14 @@ def axes(value: Any) -> int | tuple[int, ...]:
         return _axis(value)
     except TypeError:
         raise ValueError(
-            "`neuron_axis` must be an integer or a non-empty tuple of "
-            f"integers. Received: neuron_axis={value!r}."
+            f"`{name}` must be an integer or a non-empty tuple of integers. "
+            f"Received: {name}={value!r}."
         ) from None
+
+
+def axes_config(value: int | tuple[int, ...]) -> int | list[int]:
+    """Returns checked axes as JSON holds them."""
+    return value if isinstance(value, int) else list(value)
 
 
 def _axis(value: Any) -> int:
@@ -41,7 +46,9 @@ def _axis(value: Any) -> int:
 
 
 def axes_of_rank(
-    neuron_axis: int | tuple[int, ...], shape: Sequence[Any]
+    neuron_axis: int | tuple[int, ...],
+    shape: Sequence[Any],
+    name: str = "neuron_axis",
 ) -> tuple[int, ...]:
     """Returns the neuron axes as non-negative positions in `shape`.
 
@@ -59,8 +66,8 @@ def axes_of_rank(
     named = (neuron_axis,) if isinstance(neuron_axis, int) else neuron_axis
     if any(not -rank <= axis < rank for axis in named):
         raise ValueError(
-            f"`neuron_axis` must be in [{-rank}, {rank - 1}] for weights of "
-            f"rank {rank}. Received: neuron_axis={neuron_axis}, "
+            f"`{name}` must be in [{-rank}, {rank - 1}] for weights of "
+            f"rank {rank}. Received: {name}={neuron_axis}, "
             f"weights.shape={tuple(shape)}."
         )
     # Not by `%`, of which torch.compile may make a symbol.
@@ -74,9 +81,8 @@ def axes_of_rank(
     )
     if len(set(positions)) < len(positions) or len(positions) == rank:
         raise ValueError(
-            "`neuron_axis` must name each axis once and leave at least one "
-            "axis for the neuron's vector. "
-            f"Received: neuron_axis={neuron_axis}, "
+            f"`{name}` must name each axis once and leave at least one axis "
+            f"for the neuron's vector. Received: {name}={neuron_axis}, "
             f"weights.shape={tuple(shape)}."
         )
     return positions

@@ -34,7 +34,7 @@ def non_negative_real(name: str, value: Any) -> float:
 
 
 def real(name: str, value: Any) -> float:
-    """Returns `value` as a float, or raises if it is not a real or NaN."""
+    """Returns `value` as a float, or raises if it is NaN or no real."""
     if not is_real(value) or math.isnan(value):
         _reject(name, value, "a real number")
     return float(value)
@@ -87,8 +87,13 @@ def precision(value: Any) -> float:
 
 def positive_integer(name: str, value: Any) -> int:
     """Returns `value` as an int, or raises if it is not an integer >= 1."""
-    if not is_integer(value) or value < 1:
-        _reject(name, value, "an integer >= 1")
+    return integer_at_least(name, value, 1)
+
+
+def integer_at_least(name: str, value: Any, low: int) -> int:
+    """Returns `value` as an int, or raises if it is not an integer >= low."""
+    if not is_integer(value) or value < low:
+        _reject(name, value, f"an integer >= {low}")
     return int(value)
 
 
@@ -101,9 +106,7 @@ def integer_in_range(name: str, value: Any, low: int, high: int) -> int:
 
 def non_negative_integer(name: str, value: Any) -> int:
     """Returns `value` as an int, or raises if it is not an integer >= 0."""
-    if not is_integer(value) or value < 0:
-        _reject(name, value, "an integer >= 0")
-    return int(value)
+    return integer_at_least(name, value, 0)
 
 
 def choice(name: str, value: Any, choices: Sequence[str]) -> str:
@@ -141,7 +144,7 @@ def block_size(value: Any) -> int | str:
 
 
 def length_or_initializer(lengths: Any) -> float:
-    """Returns a length as a float; for what is no initializer either."""
+    """Returns a length as a float, or raises if it is not a real > 0."""
     if not is_real(lengths) or not math.isfinite(lengths) or lengths <= 0:
         _reject(
             "lengths",

@@ -1,4 +1,8 @@
-"""Looking at whole models: kernels, their energies, and levels to compare."""
+"""Looking at whole models: kernels, their energies, and levels to compare.
+
+Levels and bounds are mathematics that constraints and initializers use too, so
+they are at home in `functional`.
+"""
 
 from keras_mhe.analysis._angles import optimal_angles, random_angle_density
 from keras_mhe.analysis._audit import Audit, audit, audit_features

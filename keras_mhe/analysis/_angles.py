@@ -4,7 +4,11 @@ import math
 
 import numpy as np
 
-from keras_mhe.functional._bounds import energy_bound, optimal_cosine
+from keras_mhe.functional._bounds import (
+    check_size,
+    energy_bound,
+    optimal_cosine,
+)
 
 
 def random_angle_density(
@@ -32,7 +36,7 @@ def random_angle_density(
         >>> random_angle_density(np.array([90.0]), 3).round(5)
         array([0.00873])
     """
-    optimal_cosine(2, dim)  # Checks the dimension.
+    check_size(2, dim)
     log_norm = (
         math.lgamma(dim / 2.0)
         - math.lgamma((dim - 1) / 2.0)

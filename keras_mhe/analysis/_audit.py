@@ -10,13 +10,12 @@ from keras_mhe._typing import KerasObject, Tensor
 from keras_mhe.analysis._kernel_audit import KernelAudit, audit_kernel
 from keras_mhe.analysis._kernels import NeuronKernel, neuron_kernels
 from keras_mhe.analysis._layers import (
-    check_model,
     chosen_names,
     has_matrices,
     is_known,
     named_layers,
 )
-from keras_mhe.analysis._table import Table
+from keras_mhe.analysis._table import Table, printable
 from keras_mhe.functional._form import EnergyForm
 
 
@@ -80,7 +79,7 @@ class Audit(Table[KernelAudit]):
         if any(math.isnan(row.energy) for row in self):
             lines.append("Neurons that are not finite have no energy.")
         if self.unknown:
-            names = ", ".join(self.unknown)
+            names = printable(", ".join(self.unknown))
             lines.append(f"Layers whose neurons are not known: {names}.")
         return lines
 
@@ -126,7 +125,6 @@ def audit(
         [('hidden', 'simplex')]
     """
     form = EnergyForm(power=power, distance=distance, half_space=half_space)
-    check_model(model)
     kernels = neuron_kernels(model)
     if not kernels:
         raise ValueError(

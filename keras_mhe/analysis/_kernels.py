@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_mhe._kernel_axes import KernelAxes, kernel_axes
 from keras_mhe._typing import KerasObject, Tensor
-from keras_mhe.analysis._layers import is_known, named_layers
+from keras_mhe.analysis._layers import check_model, is_known, named_layers
 from keras_mhe.functional import hyperspherical_energy
 from keras_mhe.functional._neurons import float_tensor, neuron_columns
 
@@ -101,7 +101,8 @@ def neuron_kernels(model: KerasObject) -> list[NeuronKernel]:
         List of `NeuronKernel` in the order of `model.layers`.
 
     Raises:
-        ValueError: If the model is not built, so has no kernels yet.
+        ValueError: If it is no model of Keras, or not built, so has no
+            kernels yet.
 
     Example:
         >>> import keras
@@ -112,23 +113,19 @@ def neuron_kernels(model: KerasObject) -> list[NeuronKernel]:
         >>> [(k.name, k.num_neurons, k.dim) for k in neuron_kernels(model)]
         [('hidden', 3, 4)]
     """
+    check_model(model)
     if not model.built:
         raise ValueError(
             "`model` must be built. Received: a model without weights. Call "
             "it on data, or give it an Input."
         )
     found: dict[int, NeuronKernel] = {}
-    for kernel in all_kernels(model):
-        if kernel.num_neurons > 1 and kernel.dim > 1:
-            found.setdefault(id(kernel.variable), kernel)
-    return list(found.values())
-
-
-def all_kernels(model: KerasObject) -> Iterator[NeuronKernel]:
-    """Yields every kernel, the smallest too, and shared ones again."""
     for name, layer in named_layers(model):
         if is_known(layer) and layer.built:
-            yield from kernels_of_layer(name, layer)
+            for kernel in kernels_of_layer(name, layer):
+                if kernel.num_neurons > 1 and kernel.dim > 1:
+                    found.setdefault(id(kernel.variable), kernel)
+    return list(found.values())
 
 
 def kernels_of_layer(name: str, layer: KerasObject) -> Iterator[NeuronKernel]:

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_mhe._typing import Tensor
 from keras_mhe.functional._neurons import unit_columns
+from keras_mhe.functional._tiles import cosines_of
 
 #: Cosines of a tile, one tile alive at a time.
 _TILE_SIZE = 2**22
@@ -80,9 +81,7 @@ def _tiles(
     num_rows = max(1, min(size, _TILE_SIZE // size))
     for first in range(0, size, num_rows):
         rows = np.arange(first, min(first + num_rows, size))
-        cosines = ops.matmul(
-            ops.transpose(group[:, first : first + num_rows]), group
-        )
+        cosines = cosines_of(group[:, first : first + num_rows], group)
         if half_space:
             cosines = ops.abs(cosines)
         is_other = is_valid[None, :] & (rows[:, None] != np.arange(size))

@@ -192,8 +192,14 @@ def _text(value: Any, form: str | None) -> str:
         return ", ".join(str(entry) for entry in value)
     if isinstance(value, float) and abs(value) >= _LARGE:
         return f"{value:.3g}"
-    text = format(value, form) if form else str(value)
-    # Names in a file from elsewhere may hold codes for a terminal.
+    return printable(format(value, form) if form else str(value))
+
+
+def printable(text: str) -> str:
+    """Returns a text without the codes for a terminal that it may hold.
+
+    Names in a file from elsewhere may.
+    """
     return "".join(c if c.isprintable() else "?" for c in text)
 
 

@@ -51,9 +51,10 @@ class EnergyMonitor(keras.callbacks.Callback):  # type: ignore[misc]
             training. Defaults to `1`.
 
     Raises:
-        ValueError: When training begins, if the model has no kernel that
-            `analysis.neuron_kernels` finds, if a name of `layers` stands for
-            none, or for arguments out of range.
+        ValueError: On construction, if an argument is outside its range; when
+            training begins, if the model has no kernel that
+            `analysis.neuron_kernels` finds, or if a name of `layers` stands
+            for none.
 
     Attributes:
         initial: Dict with the same keys, for the weights with which training

@@ -5,16 +5,16 @@ from typing import Any
 import keras
 
 from keras_mhe import _validation
-from keras_mhe._training import compile_anew
+from keras_mhe._compilation import compile_anew
 from keras_mhe.regularizers import CompressiveMHE
-from keras_mhe.regularizers._sum import terms_in
+from keras_mhe.regularizers._terms import terms_in
 
 
 class RefreshProjections(keras.callbacks.Callback):  # type: ignore[misc]
     """Draws the projections of `CompressiveMHE` anew between epochs.
 
     The published program draws them in each step. A regularizer has no state
-    and no step, so here all regularizers of the model's weights get the
+    and no step, so here all of the model's trainable weights get the
     `draw` of the epoch at its beginning, `epoch // every` with epochs from 0.
     It depends on the number of the epoch only, so a training that is resumed
     with `initial_epoch`, of a saved model too, sees the projections that it
@@ -29,7 +29,8 @@ class RefreshProjections(keras.callbacks.Callback):  # type: ignore[misc]
 
     Raises:
         ValueError: On construction, if `every` is outside its range; when
-            training begins, if no weight has a `CompressiveMHE`.
+            training begins, if no trainable weight has a
+            `CompressiveMHE`.
 
     Example:
         >>> import keras, numpy as np
@@ -58,7 +59,8 @@ class RefreshProjections(keras.callbacks.Callback):  # type: ignore[misc]
         self._found = terms_in(self.model, CompressiveMHE)
         if not self._found:
             raise ValueError(
-                "RefreshProjections needs a weight with a CompressiveMHE. "
+                "RefreshProjections needs a trainable weight with a "
+                "CompressiveMHE. "
                 f"Received: model {self.model.name!r}, which has none."
             )
 

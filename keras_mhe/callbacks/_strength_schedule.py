@@ -6,17 +6,18 @@ from typing import Any
 import keras
 
 from keras_mhe import _validation
-from keras_mhe._training import compile_anew
-from keras_mhe.regularizers._sum import ScheduledRegularizer, terms_in
+from keras_mhe._compilation import compile_anew
+from keras_mhe.regularizers._sum import ScheduledRegularizer
+from keras_mhe.regularizers._terms import terms_in
 
 
 class StrengthSchedule(keras.callbacks.Callback):  # type: ignore[misc]
     """Multiplies the strengths of a model's regularizers, epoch by epoch.
 
-    Acts on every regularizer of this library that a weight of the model has
-    when training begins, in sums too; each keeps its own strength, times the
-    same factor. Weight decay and other regularizers of Keras stay as they
-    are, and so do the energies of the heads in `keras_mhe.layers`, which have
+    Acts on every regularizer of this library that a trainable weight of the
+    model has when training begins, in sums too; each keeps its own strength,
+    times the same factor. Weight decay and other regularizers of Keras stay
+    as they are, and so do the energies of the heads in `keras_mhe.layers`, which have
     `energy_warmup`. The factor depends on the number of the epoch only, so a
     training that is resumed with `initial_epoch` has the factors that it
     would have had. Saved models hold the strengths without it, and the end
@@ -36,7 +37,8 @@ class StrengthSchedule(keras.callbacks.Callback):  # type: ignore[misc]
 
     Raises:
         ValueError: On construction, if `schedule` is not callable; when
-            training begins, if no weight has a regularizer of this library;
+            training begins, if no trainable weight has a regularizer of
+            this library;
             in an epoch whose factor is out of range.
 
     Example:

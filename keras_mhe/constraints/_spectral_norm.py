@@ -8,6 +8,7 @@ from keras_mhe import _validation
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
 from keras_mhe.functional import limited_spectral_norm
+from keras_mhe.functional._spectral import MODES
 
 
 @register("SpectralNorm")
@@ -68,7 +69,7 @@ class SpectralNorm(keras.constraints.Constraint):  # type: ignore[misc]
         neuron_axis: int | tuple[int, ...] = -1,
     ) -> None:
         self.max_value = _validation.positive_real("max_value", max_value)
-        self.mode = _validation.choice("mode", mode, ("scale", "clip"))
+        self.mode = _validation.choice("mode", mode, MODES)
         self.neuron_axis = _validation.axes(neuron_axis)
 
     def __call__(self, w: Tensor) -> Tensor:
@@ -79,9 +80,8 @@ class SpectralNorm(keras.constraints.Constraint):  # type: ignore[misc]
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments as plain JSON values."""
-        axes = self.neuron_axis
         return {
             "max_value": self.max_value,
             "mode": self.mode,
-            "neuron_axis": axes if isinstance(axes, int) else list(axes),
+            "neuron_axis": _validation.axes_config(self.neuron_axis),
         }

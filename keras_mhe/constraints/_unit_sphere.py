@@ -61,8 +61,7 @@ class UnitSphere(keras.constraints.Constraint):  # type: ignore[misc]
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments as plain JSON values."""
-        axes = self.neuron_axis
         return {
             "radius": self.radius,
-            "neuron_axis": axes if isinstance(axes, int) else list(axes),
+            "neuron_axis": _validation.axes_config(self.neuron_axis),
         }

@@ -15,10 +15,10 @@ def minimum_energy(
     distance: str = "euclidean",
     half_space: bool = False,
 ) -> float:
-    """Lower bound of the energy of any `num_neurons` directions.
+    """Energy below which no `num_neurons` directions are known to go.
 
-    That of `energy_bound`, where it is proven. With angles in full space it
-    is the energy of the simplex, which some directions can beat.
+    The lower bound of `energy_bound`, where one is proven. With angles in
+    full space the energy of the simplex, which some directions can beat.
 
     Args:
         num_neurons: Int >= 2.
@@ -166,10 +166,7 @@ def optimal_cosine(
 def check_size(num_neurons: int, dim: int) -> None:
     """Raises if there are fewer than two neurons or entries."""
     for name, value in (("num_neurons", num_neurons), ("dim", dim)):
-        if _validation.positive_integer(name, value) < 2:
-            raise ValueError(
-                f"`{name}` must be an integer >= 2. Received: {name}={value}."
-            )
+        _validation.integer_at_least(name, value, 2)
 
 
 def with_antipodal_pairs(

@@ -104,7 +104,7 @@ def compressive_energy(
         power, distance, half_space, neuron_axis, groups, block_size
     )
     kind = _validation.choice("projection", projection, KINDS)
-    dim = _validation.integer_in_range("dim", dim, 2, 2**31 - 1)
+    dim = _validation.integer_at_least("dim", dim, 2)
     count = _validation.positive_integer("num_projections", num_projections)
     steps = _validation.non_negative_integer("steps", steps)
     rate = _validation.positive_real("rate", rate)

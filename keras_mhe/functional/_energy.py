@@ -8,7 +8,11 @@ from keras import ops
 
 from keras_mhe import _backend, _numerics, _validation
 from keras_mhe._typing import Tensor
-from keras_mhe.functional._neurons import Directions, neuron_columns
+from keras_mhe.functional._neurons import (
+    Directions,
+    float_tensor,
+    neuron_columns,
+)
 from keras_mhe.functional._pairs import (
     sum_over_pairs,
     sum_over_pairs_of_anchors,
@@ -97,12 +101,11 @@ def hyperspherical_energy(
         dtype of `weights`; it can be taken once, not twice.
 
     Raises:
-        ValueError: If `power` or `epsilon` is negative or not finite, if
-            `distance` is unknown, if `weights` has rank 0 or 1 or no entries,
-            if `neuron_axis` is out of range or leaves no axis for the
-            vectors, if `groups` does not divide the number of neurons, or if
-            `anchors` or `others` are not integers in range, or if `others`
-            come without `anchors` or with groups.
+        ValueError: If an argument is outside its range, if `weights` has rank
+            0 or 1 or no entries, if `neuron_axis` names an axis twice or
+            leaves none for the vectors, if `groups` does not divide the
+            number of neurons, if `anchors` or `others` are not integers in
+            range, or if `others` come without `anchors` or with groups.
 
     Numerics:
         For `epsilon=0` the value does not change when a neuron is multiplied
@@ -180,9 +183,7 @@ def energy_of_potential(
 
     The published forms come in here with potentials of their own.
     """
-    weights = ops.convert_to_tensor(weights)
-    if "float" not in str(weights.dtype):
-        weights = ops.cast(weights, "float32")
+    weights = float_tensor(weights)
     neurons = neuron_columns(weights, neuron_axis)
     num_neurons = ops.shape(neurons)[1]
     _validation.groups_divide(groups, num_neurons)
@@ -257,6 +258,8 @@ def _checked_indices(name: str, indices: Tensor, num_neurons: Tensor) -> Tensor:
     if known is not None:
         _validation.indices_in_range(name, known, num_neurons)
     if not is_tensor:
-        return ops.convert_to_tensor(indices, dtype=_backend.INDEX_DTYPE)
+        indices = ops.convert_to_tensor(indices, dtype=_backend.INDEX_DTYPE)
+        if isinstance(num_neurons, int):  # So they are known to be in range.
+            return indices
     indices = ops.cast(indices, _backend.INDEX_DTYPE)
     return ops.clip(indices, 0, num_neurons - 1)

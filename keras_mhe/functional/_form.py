@@ -59,12 +59,11 @@ class EnergyForm:
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments as plain JSON values."""
-        axes = self.neuron_axis
         return {
             "power": self.power,
             "distance": self.distance,
             "half_space": self.half_space,
-            "neuron_axis": axes if isinstance(axes, int) else list(axes),
+            "neuron_axis": _validation.axes_config(self.neuron_axis),
             "groups": self.groups,
             "block_size": self.block_size,
         }
@@ -106,8 +105,8 @@ class EnergyForm:
             shape: Of the kernel.
 
         Returns:
-            The energy; infinite for neurons that have no pair or that one
-            number describes.
+            The energy; infinite for neurons without a pair, or of a single
+            entry.
 
         Raises:
             ValueError: If random directions have no finite energy, or the

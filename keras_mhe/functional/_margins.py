@@ -8,7 +8,7 @@ import math
 
 from keras import ops
 
-from keras_mhe import _numerics, _validation
+from keras_mhe import _backend, _numerics, _validation
 from keras_mhe._typing import Tensor
 from keras_mhe.functional._potentials import angle_and_sine
 
@@ -179,7 +179,7 @@ def similarity_adjustment(
     """
     adjustment = _validation.real_in_range("adjustment", adjustment, 1.0, 64.0)
     cosine = _in_computation_dtype(cosine)
-    share = ops.maximum(0.5 * (ops.stop_gradient(cosine) + 1.0), 0.0)
+    share = _backend.at_least(0.5 * (ops.stop_gradient(cosine) + 1.0), 0.0)
     slope = adjustment * share ** (adjustment - 1.0)
     value = 2.0 * share**adjustment - 1.0
     return _with_slope(value, 1.0 if gradient_detachment else slope, cosine)

@@ -46,7 +46,8 @@ def sum_over_pairs(
 
     Returns:
         Sum over unordered pairs, the `tangent` of its gradient by
-        `directions.vectors` (shape `(dim, N)`), and the number of pairs.
+        `directions.vectors` (shape `(dim, N)`), and the number of pairs; of
+        half space half of each of the three.
     """
     vectors = directions.vectors
     dim, num_neurons = ops.shape(vectors)

@@ -63,7 +63,8 @@ def sampled_logits(
     Args:
         features: Float tensor, shape `(batch, dim)`.
         kernel: Float tensor, shape `(dim, units)`.
-        labels: Integer tensor, shape `(batch,)`, in `[0, units)`.
+        labels: Integer tensor, shape `(batch,)`, in `[0, units)`; the nearest
+            class is taken for another one.
         drawn: Integer tensor, shape `(k,)`, in `[0, units)`, none twice.
         scale: Factor of the cosines, a number or shape `(batch, 1)`.
         margin: Function of the cosines of the own classes.
@@ -76,9 +77,9 @@ def sampled_logits(
     units = ops.shape(kernel)[1]
     batch, num_drawn = ops.shape(labels)[0], ops.shape(drawn)[0]
     dtype = _backend.INDEX_DTYPE
-    labels = ops.cast(labels, dtype)
+    labels = ops.clip(ops.cast(labels, dtype), 0, units - 1)
     classes = ops.concatenate([labels, ops.cast(drawn, dtype)])
-    columns = _backend.take_columns(kernel, ops.clip(classes, 0, units - 1))
+    columns = _backend.take_columns(kernel, classes)
     row = _backend.indices(batch)[:, None]
     column = _backend.indices(batch + num_drawn)[None, :]
     is_own = ops.equal(row, column)

@@ -12,6 +12,9 @@ from keras_mhe.functional._neurons import (
     unit_columns,
 )
 
+#: How `limited_spectral_norm` limits.
+MODES = ("scale", "clip")
+
 
 def power_iteration(
     weights: Tensor,
@@ -223,7 +226,7 @@ def limited_spectral_norm(
         [[2.0, 0.0], [0.0, 1.0]]
     """
     max_value = _validation.positive_real("max_value", max_value)
-    mode = _validation.choice("mode", mode, ("scale", "clip"))
+    mode = _validation.choice("mode", mode, MODES)
     weights = ops.convert_to_tensor(_backend.value_of(weights))
     if mode == "scale":
         largest = singular_values(weights, neuron_axis=neuron_axis)[0]
@@ -269,7 +272,7 @@ def _times(
 def _largest_column(matrix: Tensor) -> Tensor:
     """Returns the first of the columns with the largest entry."""
     matrix = ops.stop_gradient(matrix)
-    largest = ops.max(ops.abs(matrix), axis=0)
+    largest = _backend.largest_magnitudes(matrix)
     # No indices, which TensorFlow would bring from the GPU to the host.
     is_largest = ops.cast(largest >= ops.max(largest), matrix.dtype)
     is_first = ops.cast(ops.cumsum(is_largest) < 1.5, matrix.dtype)

@@ -47,10 +47,10 @@ class MinimumEnergy(keras.initializers.Initializer):  # type: ignore[misc]
         half_space: As for `keras_mhe.MHE`. Defaults to `False`.
         neuron_axis: As for `keras_mhe.MHE`. Defaults to `-1`.
         groups: As for `keras_mhe.MHE`. Defaults to `1`.
-        seed: `None`, an int, or a `keras.random.SeedGenerator`, as for the
-            initializers of Keras: an int gives the same kernel each time on a
-            backend, `None` draws one when the initializer is made. Also the
-            seed of `lengths` that are given by name. Defaults to `None`.
+        seed: `None`, an int >= 0, or a `keras.random.SeedGenerator`, as for
+            the initializers of Keras: an int gives the same kernel each time
+            on a backend, `None` draws one when the initializer is made. Also
+            the seed of `lengths` that are given by name. Defaults to `None`.
 
     Raises:
         ValueError: On construction, if an argument is outside its range; on

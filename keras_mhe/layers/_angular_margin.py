@@ -66,7 +66,8 @@ class AngularMargin(keras.layers.Layer):  # type: ignore[misc]
             tensor of shape `(batch,)` or `(batch, 1)`, in `[0, units)`. A
             label outside raises `ValueError`; inside a compiled function,
             where it cannot be seen, the sample has no class of its own and no
-            margin, and the energy takes the nearest class.
+            margin, and the energy takes the nearest class; with `sample_rate`
+            below 1 that is its own class too.
         training: Bool. Only if it is true and labels are given there are
             margin, energy, and a count of the step; otherwise the plain
             logits of the classes, and labels are ignored.

@@ -27,9 +27,9 @@ class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
     and other weights are not touched.
 
     Args:
-        layer: The layer: `Dense`, `Embedding`, a convolution (also
-            transposed, depthwise or separable), `LSTM`, `GRU` or `SimpleRNN`;
-            with `kernels` also others, such as `EinsumDense`. It may be
+        layer: The layer: `Dense`, `EinsumDense`, `Embedding`, a convolution
+            (also transposed, depthwise or separable) or a recurrent layer;
+            with `kernels` also others. It may be
             built, and must be if its `build` takes more than one shape. Its
             dtype policy is used.
         power_iterations: Int >= 1, steps of the power iteration in a call in
@@ -175,7 +175,9 @@ class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
                     f"Received: {axes.path!r} for a "
                     f"{type(self.layer).__name__} layer."
                 ) from error
-            _validation.axes_of_rank(axes.neuron_axis, shape)
+            _validation.axes_of_rank(
+                axes.neuron_axis, shape, f"kernels[{axes.path!r}]"
+            )
         if len({id(axes.variable(self.layer)) for axes in found}) < len(found):
             raise ValueError(
                 "`kernels` must name each kernel once. "
@@ -319,7 +321,7 @@ class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
             "kernels": None
             if self.kernels is None
             else {
-                path: axis if isinstance(axis, int) else list(axis)
+                path: _validation.axes_config(axis)
                 for path, axis in self.kernels.items()
             },
         }
@@ -332,4 +334,7 @@ def _checked_kernels(kernels: Any) -> dict[str, int | tuple[int, ...]]:
             "`kernels` must be a dictionary from attributes of the layer to "
             f"axes, such as {{'kernel': -1}}. Received: kernels={kernels!r}."
         )
-    return {path: _validation.axes(axis) for path, axis in kernels.items()}
+    return {
+        path: _validation.axes(axis, f"kernels[{path!r}]")
+        for path, axis in kernels.items()
+    }

@@ -52,7 +52,7 @@ class SphereFace(AngularMargin):
     `AngularMargin`. The step is counted before lambda is computed.
 
     Raises:
-        ValueError: If an argument is outside its range.
+        ValueError: If an argument is outside its range, or for `scale`.
 
     Example:
         >>> import numpy as np
@@ -90,6 +90,11 @@ class SphereFace(AngularMargin):
         gradient_detachment: bool = False,
         **kwargs: Any,
     ) -> None:
+        if "scale" in kwargs:
+            raise ValueError(
+                "`SphereFace` has no `scale`: the features' lengths stand in "
+                f"its place. Received: scale={kwargs['scale']!r}."
+            )
         super().__init__(units, **kwargs)
         self.margin = _validation.integer_in_range("margin", margin, 1, 4)
         self.lambda_base = _validation.non_negative_real(

@@ -31,8 +31,8 @@ class SphereFace2(AngularMargin):
         units: Int >= 2, the number of classes.
         margin: Real number in [0, 2], no unit. Defaults to `0.4`.
         scale: Real number > 0, no unit. Defaults to `40.0`.
-        adjustment: Real number >= 1, no unit: spreads similarities, of which
-            most are near 0. 1 leaves them alone. Defaults to `3.0`.
+        adjustment: Real number in [1, 64], no unit: spreads similarities, of
+            which most are near 0. 1 leaves them alone. Defaults to `3.0`.
         positive_weight: Real number in (0, 1): that of the loss, from which
             the bias begins so that positive and negative samples weigh the
             same. Defaults to `0.7`.
@@ -45,7 +45,8 @@ class SphereFace2(AngularMargin):
     Call arguments, input shape: as of `AngularMargin`.
 
     Output shape:
-        `(batch, units)`, float32: logits of a sigmoid for each class.
+        `(batch, units)`, float32 (float64 under `"float64"`): logits of a
+        sigmoid for each class.
 
     Attributes:
         bias: A weight of shape `(1,)`.
@@ -80,13 +81,13 @@ class SphereFace2(AngularMargin):
         gradient_detachment: bool = False,
         **kwargs: Any,
     ) -> None:
+        _validation.integer_at_least("units", units, 2)
         super().__init__(units, scale=scale, **kwargs)
         if self.sample_rate < 1.0:
             raise ValueError(
                 "`sample_rate` is for heads with a softmax. Received: "
                 f"sample_rate={self.sample_rate}."
             )
-        _validation.integer_in_range("units", units, 2, 2**31 - 1)
         self.margin = _validation.real_in_range("margin", margin, 0.0, 2.0)
         self.adjustment = _validation.real_in_range(
             "adjustment", adjustment, 1.0, 64.0

@@ -69,11 +69,7 @@ class OneVsAllCrossentropy(keras.losses.Loss):  # type: ignore[misc]
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Returns the loss of each sample, shape `(batch,)`."""
-        if len(y_true.shape) == 2 and y_true.shape[-1] != 1:
-            raise ValueError(
-                "`y_true` must be integer labels of shape (batch,) or "
-                f"(batch, 1). Received: y_true.shape={tuple(y_true.shape)}."
-            )
+        _validation.one_label_in_a_row(y_true.shape)
         targets = is_target(ops.reshape(y_true, (-1,)), ops.shape(y_pred)[-1])
         losses = ops.softplus(ops.where(targets, -y_pred, y_pred))
         weights = ops.where(

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_mhe import _numerics
+from keras_mhe import _numerics, _validation
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
 from keras_mhe.functional._sampling import target_columns
@@ -34,6 +34,9 @@ class SampledCrossentropy(keras.losses.Loss):  # type: ignore[misc]
             `(batch, 1)`.
         y_pred: Logits, shape `(batch, columns)`.
 
+    Raises:
+        ValueError: If `y_true` has another shape.
+
     Example:
         >>> import numpy as np
         >>> from keras_mhe.layers import ArcFace
@@ -61,6 +64,7 @@ class SampledCrossentropy(keras.losses.Loss):  # type: ignore[misc]
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Returns the loss of each sample, shape `(batch,)`."""
+        _validation.one_label_in_a_row(y_true.shape)
         labels = ops.reshape(y_true, (-1,))
         y_pred = ops.cast(y_pred, _numerics.computation_dtype(y_pred))
         return keras.losses.sparse_categorical_crossentropy(

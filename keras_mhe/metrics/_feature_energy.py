@@ -19,8 +19,10 @@ class FeatureEnergy(keras.metrics.Mean):  # type: ignore[misc]
 
     Features of one training or test run that crowd together on the
     hypersphere have a high energy, those spread evenly a low one. Batches
-    count by their pairs, so the value does not depend on a smaller last one,
-    but on the size of a batch only by chance.
+    count by their pairs, so a smaller last one does no harm. In full space
+    the expected value is the same for all sizes of a batch; in half space
+    it is not, since `1 / (2N - 1)` of the pairs of `N` features are of a
+    feature and its own opposite.
 
     Args:
         power: Real number >= 0. 0 is the logarithm. Defaults to `2`.

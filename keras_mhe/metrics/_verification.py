@@ -13,7 +13,7 @@ from keras_mhe._typing import Tensor
 Array = np.ndarray[Any, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # Arrays have no single truth.
 class Verification:
     """How well cosines of embeddings tell same pairs from different ones.
 

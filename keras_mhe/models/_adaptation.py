@@ -7,7 +7,7 @@ import keras
 from keras_mhe._kernel_axes import KernelAxes
 from keras_mhe._typing import KerasObject
 from keras_mhe.regularizers import RegularizerSum
-from keras_mhe.regularizers._sum import terms_of
+from keras_mhe.regularizers._terms import terms_of
 
 
 def for_kernel(regularizer: KerasObject, axes: KernelAxes) -> KerasObject:

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from keras_mhe._training import compile_anew
+from keras_mhe._compilation import compile_anew
 from keras_mhe._typing import KerasObject
 from keras_mhe.analysis._layers import (
     check_model,
@@ -62,7 +62,7 @@ def regularize(
 
     Raises:
         ValueError: If there is no kernel to put it on, if a name belongs to
-            none, or if a regularizer is none.
+            none, or for what is no regularizer.
 
     Example:
         >>> import keras

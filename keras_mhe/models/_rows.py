@@ -10,12 +10,13 @@ class RegularizedKernel:
     """A row of `RegularizedKernels`: a kernel, and what was done to it.
 
     Attributes:
-        layer: Name, as `NeuronKernel.name`; of a layer that has weights and
-            no kernel also.
+        layer: Name, as `NeuronKernel.name`, also of a layer that has weights
+            and no kernel.
         neurons: Number of neurons that meet each other; `None` where there
             is no kernel yet.
-        groups: Blocks of neurons that do not meet each other; `None` also.
-        dimension: Entries of each neuron; `None` also.
+        groups: Blocks of neurons that do not meet each other; `None` as for
+            `neurons`.
+        dimension: Entries of each neuron; `None` as for `neurons`.
         done: Whether something was put there, or taken away.
         regularizer: What is there now, as in `"L2 + MHE(1)"`; empty for
             nothing.

@@ -32,7 +32,7 @@ def angles(after: Audit, *, before: Audit | None = None) -> Any:
         A `matplotlib.figure.Figure`.
 
     Raises:
-        ValueError: If the two are of different energies.
+        ValueError: If the two are of different energies, or `after` is empty.
         ImportError: If matplotlib is not installed.
 
     Example:
@@ -44,6 +44,8 @@ def angles(after: Audit, *, before: Audit | None = None) -> Any:
         'degrees'
     """
     earlier = rows_by_layer(after, before)
+    if not after:
+        raise ValueError("`after` must hold a layer. Received: an empty audit.")
     num_columns = min(len(after), 4)
     num_rows = -(-len(after) // num_columns)
     figure = new_figure(3.4 * num_columns, 2.4 * num_rows + 0.6)

@@ -1,6 +1,17 @@
 """An empty figure of matplotlib, which is not needed for anything else."""
 
+import importlib
 from typing import Any
+
+
+def require_matplotlib() -> None:
+    """Raises `ImportError` if matplotlib is not installed."""
+    try:
+        importlib.import_module("matplotlib")
+    except ImportError as error:
+        raise ImportError(
+            "`keras_mhe.plots` needs matplotlib: pip install matplotlib"
+        ) from error
 
 
 def new_figure(width: float, height: float) -> Any:
@@ -9,10 +20,7 @@ def new_figure(width: float, height: float) -> Any:
     Raises:
         ImportError: If matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(
-            "`keras_mhe.plots` needs matplotlib: pip install matplotlib"
-        ) from error
+    require_matplotlib()
+    from matplotlib.figure import Figure
+
     return Figure(figsize=(width, height), layout="constrained")

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from keras_mhe import _validation
 from keras_mhe._typing import Tensor
 from keras_mhe.functional._neurons import (
     float_tensor,
@@ -48,25 +49,29 @@ def sphere(
         >>> len(figure.axes)
         1
     """
-    drawn = [(weights, "C0", "")]
+    neuron_axis = _validation.axes(neuron_axis)
+    half_space = _validation.boolean("half_space", half_space)
+    drawn = [(_points("weights", weights, neuron_axis), "C0", "")]
     if before is not None:
-        drawn = [(before, "0.4", "before"), (weights, "C0", "after")]
-    points = [_points(kernel, neuron_axis) for kernel, _, _ in drawn]
+        earlier = _points("before", before, neuron_axis)
+        drawn = [(earlier, "0.4", "before"), (drawn[0][0], "C0", "after")]
     figure = new_figure(4.0 * len(drawn), 4.2)
-    for index, (_, color, title) in enumerate(drawn, start=1):
+    for index, (points, color, title) in enumerate(drawn, start=1):
         axes = figure.add_subplot(1, len(drawn), index, projection="3d")
         _draw_globe(axes)
-        _draw_points(axes, points[index - 1], color, half_space)
+        _draw_points(axes, points, color, half_space)
         axes.set_title(title)
     return figure
 
 
-def _points(weights: Tensor, neuron_axis: int | tuple[int, ...]) -> np.ndarray:
+def _points(
+    name: str, weights: Tensor, neuron_axis: int | tuple[int, ...]
+) -> np.ndarray:
     columns = neuron_columns(float_tensor(weights), neuron_axis)
     if columns.shape[0] != 3:
         raise ValueError(
-            "`weights` must have neurons of three entries. Received: "
-            f"weights.shape={tuple(ops.shape(weights))}, "
+            f"`{name}` must have neurons of three entries. Received: "
+            f"{name}.shape={tuple(ops.shape(weights))}, "
             f"neuron_axis={neuron_axis}, so {columns.shape[0]} entries."
         )
     points: np.ndarray = ops.convert_to_numpy(unit_columns(columns))

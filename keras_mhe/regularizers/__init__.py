@@ -1,5 +1,6 @@
 """Keras regularizers: MHE, its relatives, and sums of regularizers."""
 
+from keras_mhe.regularizers._added import AddedRegularizer
 from keras_mhe.regularizers._compressive import CompressiveMHE
 from keras_mhe.regularizers._distances import (
     GramDeterminant,
@@ -10,7 +11,7 @@ from keras_mhe.regularizers._holes import Covering, Polarization
 from keras_mhe.regularizers._mhe import MHE
 from keras_mhe.regularizers._published import PublishedMHE
 from keras_mhe.regularizers._published_gan import PublishedGANMHE
-from keras_mhe.regularizers._sum import AddedRegularizer, RegularizerSum
+from keras_mhe.regularizers._sum import RegularizerSum
 
 __all__ = [
     "MHE",

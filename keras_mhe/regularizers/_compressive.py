@@ -86,7 +86,7 @@ class CompressiveMHE(ScheduledRegularizer):
     ) -> None:
         self.strength = _validation.non_negative_real("strength", strength)
         self.projection = _validation.choice("projection", projection, KINDS)
-        self.dim = _validation.integer_in_range("dim", dim, 2, 2**31 - 1)
+        self.dim = _validation.integer_at_least("dim", dim, 2)
         self.num_projections = _validation.positive_integer(
             "num_projections", num_projections
         )
@@ -99,7 +99,10 @@ class CompressiveMHE(ScheduledRegularizer):
         )
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Returns `strength` times the energy of the kernel `x`, float32."""
+        """Returns `strength` times the energy of the kernel `x`.
+
+        float32 (float64 for float64 kernels).
+        """
         arguments = self.get_config()
         del arguments["strength"]
         return (

@@ -7,7 +7,7 @@ from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
 from keras_mhe.functional import hyperspherical_energy
 from keras_mhe.functional._potentials import Potential
-from keras_mhe.regularizers._published import PublishedMHE
+from keras_mhe.regularizers._published import MODEL_NAMES, PublishedMHE
 from keras_mhe.regularizers._published_gan import (
     GAN_STRENGTHS,
     PublishedGANMHE,
@@ -134,7 +134,7 @@ class MHE(ScheduledRegularizer):
         Raises:
             ValueError: If an argument is not one of the choices.
         """
-        names = ("mhe", "half_mhe", *GAN_STRENGTHS)
+        names = (*MODEL_NAMES, *GAN_STRENGTHS)
         if _validation.choice("model_name", model_name, names) in GAN_STRENGTHS:
             _validation.unset_for_gan(power_s, output_layer)
             return PublishedGANMHE(GAN_STRENGTHS[model_name])
@@ -146,7 +146,10 @@ class MHE(ScheduledRegularizer):
         anchors: Tensor | None = None,
         others: Tensor | None = None,
     ) -> Tensor:
-        """Returns `strength` times the energy of the kernel `x`, float32."""
+        """Returns `strength` times the energy of the kernel `x`.
+
+        float32 (float64 for float64 kernels).
+        """
         return (
             self.schedule_factor
             * self.strength
@@ -166,13 +169,12 @@ class MHE(ScheduledRegularizer):
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments as plain JSON values."""
-        axes = self.neuron_axis
         return {
             "strength": self.strength,
             "power": self.power,
             "distance": self.distance,
             "half_space": self.half_space,
-            "neuron_axis": axes if isinstance(axes, int) else list(axes),
+            "neuron_axis": _validation.axes_config(self.neuron_axis),
             "groups": self.groups,
             "epsilon": self.epsilon,
             "block_size": self.block_size,

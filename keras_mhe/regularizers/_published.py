@@ -10,6 +10,9 @@ from keras_mhe.functional._energy import energy_of_potential
 from keras_mhe.functional._potentials import Potential
 from keras_mhe.regularizers._sum import ScheduledRegularizer
 
+#: What `model_name` may be.
+MODEL_NAMES = ("mhe", "half_mhe")
+
 #: Added to the squared norm of each neuron by the program.
 _NORM_EPSILON = 1e-4
 
@@ -86,13 +89,16 @@ class PublishedMHE(ScheduledRegularizer):
         output_layer: bool = False,
     ) -> None:
         self.model_name = _validation.choice(
-            "model_name", model_name, ("mhe", "half_mhe")
+            "model_name", model_name, MODEL_NAMES
         )
         self.power_s = _validation.choice("power_s", power_s, tuple(_FORMS))
         self.output_layer = _validation.boolean("output_layer", output_layer)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Returns the term of the kernel `x`, float32."""
+        """Returns the term of the kernel `x`.
+
+        float32 (float64 for float64 kernels).
+        """
         potential, factor = _FORMS[self.power_s]
         factor *= self.schedule_factor
         if self.output_layer:

@@ -65,7 +65,10 @@ class PublishedGANMHE(ScheduledRegularizer):
         self.strength = _validation.non_negative_real("strength", strength)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Returns the term of the kernel `x`, float32."""
+        """Returns the term of the kernel `x`.
+
+        float32 (float64 for float64 kernels).
+        """
         energy = energy_of_potential(
             x,
             _POTENTIAL,

@@ -33,7 +33,10 @@ class Relative(ScheduledRegularizer):
         raise NotImplementedError
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Returns `strength` times the term of the kernel `x`, float32."""
+        """Returns `strength` times the term of the kernel `x`.
+
+        float32 (float64 for float64 kernels).
+        """
         return (
             self.schedule_factor
             * self.strength
@@ -48,11 +51,10 @@ class Relative(ScheduledRegularizer):
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments as plain JSON values."""
-        axes = self.neuron_axis
         return {
             "strength": self.strength,
             **{name: getattr(self, name) for name in self.own},
             "half_space": self.half_space,
-            "neuron_axis": axes if isinstance(axes, int) else list(axes),
+            "neuron_axis": _validation.axes_config(self.neuron_axis),
             "groups": self.groups,
         }

@@ -6,7 +6,7 @@ import re
 from keras_mhe.analysis import KernelAudit
 from keras_mhe.functional._form import EnergyForm
 from keras_mhe.plots._angles import draw_angles
-from keras_mhe.plots._figure import new_figure
+from keras_mhe.plots._figure import new_figure, require_matplotlib
 
 #: Stands for the colour of the text until the picture is in the page.
 _TEXT = "#123456"
@@ -34,7 +34,7 @@ def angle_picture(row: KernelAudit, form: EnergyForm, number: int) -> str:
     Raises:
         ImportError: If matplotlib is not installed.
     """
-    figure = new_figure(3.4, 2.1)  # First, because it says what is missing.
+    require_matplotlib()
     import matplotlib as mpl
 
     with mpl.rc_context(_STYLE):

@@ -80,7 +80,8 @@ def write_report(
 
 def _summary(audit: Audit) -> list[str]:
     neurons = sum(row.neurons * row.groups for row in audit)
-    lines = [f"{len(audit)} layers with {neurons} neurons."]
+    noun = "layer" if len(audit) == 1 else "layers"
+    lines = [f"{len(audit)} {noun} with {neurons} neurons."]
     gaps = [row for row in audit if not math.isnan(row.gap)]
     if gaps:
         worst = max(gaps, key=lambda row: row.gap)

@@ -20,7 +20,9 @@ from keras_mhe.analysis import (
     energy_gap,
     neuron_kernels,
 )
+from keras_mhe.functional import hyperspherical_energy
 from support import numpy_reference
+from support.tensors import as_float
 
 RNG = np.random.default_rng(7)
 FORMS = [
@@ -250,6 +252,23 @@ def test_table():
     assert repr(found) == str(found)
 
 
+def test_names_cannot_hold_codes_for_a_terminal():
+    found = audit_features(np.eye(3), name="red\x1b[31m\nnext")
+    assert "red?[31m?next" in str(found)
+    unknown = Audit(list(found), found.form, ["odd\x1b[2J"])
+    assert "not known: odd?[2J." in str(unknown)
+
+
+def test_power_of_features():
+    features = np.random.default_rng(0).normal(size=(20, 8))
+    for power in (0, 1.5):
+        expected = as_float(
+            hyperspherical_energy(features.T.astype("float32"), power=power)
+        )
+        found = audit_features(features, power=power)
+        assert found[0].energy == pytest.approx(expected, rel=1e-5)
+
+
 def test_table_says_why_gaps_are_missing():
     text = str(audit(model_of(), distance="angular"))
     assert "With angles in full space no minimum is proven." in text
@@ -282,6 +301,12 @@ def test_model_without_kernels():
     model = keras.Sequential([keras.Input((4,)), layers.ReLU()])
     with pytest.raises(ValueError, match=r"`model` must have .* Received"):
         audit(model)
+
+
+def test_what_is_no_model():
+    for function in (audit, neuron_kernels):
+        with pytest.raises(ValueError, match="`model` must be a Keras model"):
+            function("model.keras")
 
 
 def test_model_without_weights():

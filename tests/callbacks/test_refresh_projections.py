@@ -99,8 +99,11 @@ def test_all_regularizers_are_found():
 
 
 def test_model_without_projections():
-    with pytest.raises(ValueError, match="needs a weight with a CompressiveM"):
-        fit(model_of(MHE(1.0)), epochs=1)
+    frozen = model_of(CompressiveMHE(1.0, dim=3), MHE(1.0))
+    frozen.layers[0].trainable = False
+    for model in (model_of(MHE(1.0)), frozen):
+        with pytest.raises(ValueError, match="needs a trainable weight with"):
+            fit(model, epochs=1)
 
 
 @pytest.mark.parametrize("every", [0, 1.5, True])

@@ -218,7 +218,7 @@ def test_private_keras_is_not_used():
 LAYERS = (
     ("_typing",),
     ("_numerics", "_validation", "_registration", "_kernel_axes", "_backend"),
-    ("_files", "_training"),
+    ("_files", "_compilation"),
     ("functional",),
     (
         "regularizers",

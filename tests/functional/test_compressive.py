@@ -52,6 +52,24 @@ def test_compressive_energy_is_the_mean_over_projections(half_space, groups):
     )
 
 
+def test_tiles_of_projections_give_the_same():
+    kernel = kernel_of((40, 30))
+    values = [
+        value_and_grad(
+            lambda tensor, size=size: compressive_energy(
+                tensor, dim=7, num_projections=2, block_size=size
+            ),
+            kernel,
+        )
+        for size in ("auto", 8)
+    ]
+    assert values[0].value == pytest.approx(values[1].value, rel=1e-5)
+    scale = np.abs(values[0].gradient).max()
+    np.testing.assert_allclose(
+        values[0].gradient, values[1].gradient, atol=1e-4 * scale
+    )
+
+
 def test_projections_are_a_function_of_seed_and_draw():
     one = drawn_projections(1, 0, 2, 3, 50)
     assert one is drawn_projections(1, 0, 2, 3, 50)

@@ -86,6 +86,18 @@ def test_value(function, definition, margin):
     )
 
 
+@each_margin
+@pytest.mark.filterwarnings("ignore:Explicitly requested dtype")
+def test_float64(function, definition, margin):
+    angles = angles_for(function, margin)
+    values = ops.convert_to_numpy(function(np.cos(angles), margin))
+    if values.dtype != "float64":  # JAX without it.
+        assert keras.backend.backend() == "jax"
+        return
+    expected = [definition(angle, margin) for angle in angles]
+    np.testing.assert_allclose(values, expected, atol=1e-11)
+
+
 @all_modes
 @each_margin
 def test_gradient(function, definition, margin, mode):

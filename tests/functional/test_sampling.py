@@ -71,6 +71,16 @@ def sampled(drawn):
     )
 
 
+def test_labels_out_of_range_are_the_nearest_class(monkeypatch):
+    labels = np.array([0, 11, 7, 11, 3], "int32")
+    moved = np.array([-1, 12, 7, 20, 3], "int32")
+    results = []
+    for own in (labels, moved):
+        monkeypatch.setitem(globals(), "LABELS", own)
+        results.append(ops.convert_to_numpy(sampled([0, 2, 5])))
+    np.testing.assert_array_equal(*results)
+
+
 def full_logits():
     """Logits with margin against all classes."""
     logits = SCALE * ops.convert_to_numpy(cosines(FEATURES, KERNEL))

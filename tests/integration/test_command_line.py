@@ -61,6 +61,13 @@ def test_options(saved, capsys):
     assert capsys.readouterr().out == f"{found}\n"
 
 
+def test_half_space_with_a_low_line(saved, capsys):
+    model, path = saved
+    assert run("audit", path, "--half_space") == 0
+    found = keras_mhe.audit(model, half_space=True)
+    assert capsys.readouterr().out == f"{found}\n"
+
+
 def test_files(saved, tmp_path, capsys):
     model, path = saved
     page, table = tmp_path / "report.html", tmp_path / "table.csv"

@@ -319,7 +319,9 @@ def test_three_inputs():
         (SphereFace2, {"positive_weight": 1}, "`positive_weight` must be a"),
         (SphereFace2, {"adjustment": 0}, "`adjustment` must be a real"),
         (SphereFace2, {"sample_rate": 0.1}, "`sample_rate` is for heads with"),
-        (SphereFace2, {"units": 1}, "`units` must be an integer in"),
+        (SphereFace2, {"units": 1}, "`units` must be an integer >= 2"),
+        (SphereFace2, {"units": 0}, "`units` must be an integer >= 2"),
+        (SphereFace, {"scale": 30.0}, "`SphereFace` has no `scale`"),
     ],
 )
 def test_argument_out_of_range(make, arguments, message):

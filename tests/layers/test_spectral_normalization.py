@@ -104,6 +104,12 @@ CASES = {
         {"kernels": {"kernel": (1, 2)}},
         [("kernel", (1, 2))],
     ),
+    "EinsumDense, known": (
+        lambda: layers.EinsumDense("ab,bcd->acd", (2, 3)),
+        (4,),
+        {},
+        [("kernel", (1, 2))],
+    ),
     "one unit": (lambda: layers.Dense(1), (4,), {}, [("kernel", -1)]),
 }
 each_case = pytest.mark.parametrize("case", CASES)
@@ -615,7 +621,7 @@ def test_wrong_arguments():
     for kernels in ({}, ["kernel"], {1: -1}):
         with pytest.raises(ValueError, match="`kernels` must be a dictionary"):
             SpectralNormalization(wrapped, kernels=kernels)
-    with pytest.raises(ValueError, match="`neuron_axis` must be an integer"):
+    with pytest.raises(ValueError, match=r"`kernels\['kernel'\]` must be"):
         SpectralNormalization(wrapped, kernels={"kernel": 0.5})
     with pytest.raises(ValueError, match="`differentiate_vectors` must be"):
         SpectralNormalization(wrapped, differentiate_vectors=1)

@@ -54,6 +54,15 @@ def test_values(name, labels):
     np.testing.assert_allclose(ops.convert_to_numpy(each), losses, rtol=1e-5)
 
 
+@each_loss
+@pytest.mark.parametrize("shape", [(6, 5), (6, 1, 1), ()])
+def test_labels_of_another_shape(name, shape):
+    labels = np.zeros(shape, "int32")
+    message = r"`y_true` must be integer labels of shape \(batch,\)"
+    with pytest.raises(ValueError, match=message):
+        LOSSES[name].call(labels, LOGITS)
+
+
 @pytest.mark.parametrize("mode", MODES)
 @each_loss
 def test_gradient(name, mode):

@@ -106,6 +106,15 @@ def test_equal_error_rate():
     assert abs(result.eer - min(errors)) < 1.5 / (PAIRS / 2)
 
 
+def test_results_can_be_compared_and_kept_in_a_set():
+    one, other = np.eye(4), np.eye(4)[[0, 1, 3, 2]]
+    results = [
+        verify_pairs(one, other, [1, 1, 0, 0], folds=2) for _ in range(2)
+    ]
+    assert results[0] != results[1]  # Each is itself only.
+    assert len(set(results)) == 2
+
+
 def test_perfect_and_hopeless():
     one = np.tile([[1.0, 0.0]], (40, 1))
     is_same = np.arange(40) % 2 == 0

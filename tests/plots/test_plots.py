@@ -185,6 +185,31 @@ def test_sphere_of_other_axes():
 def test_neurons_that_are_on_no_sphere():
     with pytest.raises(ValueError, match=r"three entries.*so 4 entries"):
         plots.sphere(np.eye(4))
+    with pytest.raises(ValueError, match=r"`before` must have .*before.shape"):
+        plots.sphere(np.eye(3), before=np.eye(4))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"neuron_axis": 0.5}, "`neuron_axis` must be an integer"),
+        ({"half_space": "no"}, "`half_space` must be True or False"),
+    ],
+)
+def test_wrong_arguments_of_a_sphere(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        plots.sphere(np.eye(3), **arguments)
+
+
+def test_axes_as_integers_of_numpy():
+    figure = plots.sphere(np.ones((5, 3)), neuron_axis=np.int64(0))
+    (points,) = figure.axes[0].collections
+    assert np.stack(points._offsets3d).shape == (3, 5)
+
+
+def test_an_audit_without_layers():
+    with pytest.raises(ValueError, match="`after` must hold a layer"):
+        plots.angles(audit_features(RANDOM)[:0])
 
 
 def test_pictures_can_be_written(tmp_path):
