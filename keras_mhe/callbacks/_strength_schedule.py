@@ -16,13 +16,13 @@ class StrengthSchedule(keras.callbacks.Callback):  # type: ignore[misc]
 
     Acts on every regularizer of this library that a trainable weight of the
     model has when training begins, in sums too; each keeps its own strength,
-    times the same factor. Weight decay and other regularizers of Keras stay
-    as they are, and so do the energies of the heads in `keras_mhe.layers`, which have
-    `energy_warmup`. The factor depends on the number of the epoch only, so a
-    training that is resumed with `initial_epoch` has the factors that it
-    would have had. Saved models hold the strengths without it, and the end
-    of the training sets it back to 1; a training that ends by an error leaves
-    it to the next one with a schedule, or to `keras_mhe.regularize`.
+    times the same factor. Weight decay and other regularizers of Keras stay as
+    they are, and so do the energies of the heads in `keras_mhe.layers`, which
+    have `energy_warmup`. The factor depends on the number of the epoch only,
+    so a training that is resumed with `initial_epoch` has the factors that it
+    would have had. Saved models hold the strengths without it, and the end of
+    the training sets it back to 1; a training that ends by an error leaves it
+    to the next one with a schedule, or to `keras_mhe.regularize`.
 
     TensorFlow and JAX keep the strengths in their compiled training step,
     which is compiled anew whenever the factor changes; a schedule in few
