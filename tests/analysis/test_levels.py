@@ -162,7 +162,7 @@ def test_gap_is_0_at_the_minimum_and_1_at_random(form):
     [
         ((1, 5), {}, "`num_neurons` must be an integer >= 2. Received: num_n"),
         ((5, 1), {}, "`dim` must be an integer >= 2. Received: dim=1."),
-        ((5, 2.0), {}, "`dim` must be an integer >= 1. Received: dim=2.0."),
+        ((5, 2.0), {}, "`dim` must be an integer >= 2. Received: dim=2.0."),
         ((5, 5), {"power": -1}, "`power` must be a finite real number >= 0."),
         ((5, 5), {"distance": "l1"}, "`distance` must be one of"),
         ((5, 5), {"half_space": 1}, "`half_space` must be True or False."),

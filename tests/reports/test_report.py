@@ -115,7 +115,7 @@ def test_summary(tmp_path):
     features[2] = 0.0
     text = page_of(audit_features(features), tmp_path)
     for line in (
-        "1 layers with 5 neurons.",
+        "1 layer with 5 neurons.",
         "1 of 1 layers have neurons more alike than random ones (gap above 1).",
         "numbers 1 and 3 of features.",
         "Neurons that are the same: 2.",
