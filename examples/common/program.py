@@ -8,31 +8,40 @@ from common.dataset_types import DataError
 from common.run_folder import RunError
 
 
-def run_program(name: str, work: Callable[[], None]) -> int:
+def run_program(
+    name: str,
+    work: Callable[[], int | None],
+    *,
+    resumes: bool = True,
+    output: str = "--output",
+) -> int:
     """Works, and ends in one line instead of a traceback.
 
     Args:
         name: Name of the program.
-        work: What it does.
+        work: What it does; returns an exit code, `None` for 0.
+        resumes: Whether the same command goes on where it was stopped.
+        output: What the program calls the place that it writes to.
 
     Returns:
-        The exit code: 0, 2 for unusable input or a full disk, 130 if the user
-        stopped it.
+        The exit code: that of `work`, 2 for unusable input or a full disk,
+        130 if the user stopped it.
     """
     try:
-        work()
+        return work() or 0
     except (DataError, RunError) as error:
         return _report(name, str(error))
     except KeyboardInterrupt:
-        _report(name, "stopped. The same command continues a run.")
+        advice = " The same command continues a run." if resumes else ""
+        _report(name, f"stopped.{advice}")
         return 130
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            advice = "Make room; the same command continues a run."
+            again = "; the same command continues a run" if resumes else ""
+            advice = f"Make room{again}."
         else:
-            advice = "Give another place, for example by --output."
+            advice = f"Give another place, for example by {output}."
         return _report(name, f"{error}. {advice}")
-    return 0
 
 
 def _report(name: str, message: str) -> int:

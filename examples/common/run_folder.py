@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import keras
+import numpy as np
 
 CONFIGURATION = "configuration.json"
 
@@ -36,10 +36,25 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         unfinished.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Writes text atomically."""
+    write_atomically(path, lambda place: place.write_text(text))
+
+
 def write_json(path: Path, content: Any) -> None:
     """Writes JSON atomically, indented, with a final newline."""
-    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
-    write_atomically(path, lambda place: place.write_text(text))
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def write_arrays(path: Path, /, **arrays: np.ndarray) -> None:
+    """Writes arrays atomically in the NPZ format, whatever the ending."""
+
+    def write(place: Path) -> None:
+        # NumPy would append an ending to a path.
+        with place.open("wb") as file:
+            np.savez(file, **arrays)
+
+    write_atomically(path, write)
 
 
 def read_json(path: Path) -> Any | None:
@@ -61,6 +76,8 @@ def read_json(path: Path) -> Any | None:
 
 def versions(*more: str) -> dict[str, str]:
     """Returns the versions that a result depends on, of `more` packages too."""
+    import keras  # Slow, and starts a framework: only if really needed.
+
     backend = keras.backend.backend()
     packages = {"tensorflow": ("tensorflow", "tensorflow-cpu")}
     found = {
@@ -92,26 +109,59 @@ def claim(
 
     Raises:
         RunError: If the folder holds a run with another configuration, or
-            of another backend.
+            of another backend, or no run but other files.
     """
-    for left_behind in folder.rglob(".unfinished.*"):
-        left_behind.unlink(missing_ok=True)
     configuration = {"run": run, "versions": versions()}
     found = read_json(folder / CONFIGURATION)
-    if found is None:
+    if found is None and not _has_files(folder):
         write_json(folder / CONFIGURATION, configuration)
-        return
-    wanted = _flat(json.loads(json.dumps(run)))
-    there = _flat(found["run"])
+    elif not _is_configuration(found):
+        raise RunError(
+            f"{folder} holds files of something else: choose another --output"
+        )
+    else:
+        _check_same(folder, found, configuration, any_backend)
+    for left_behind in folder.rglob(".unfinished.*"):
+        left_behind.unlink(missing_ok=True)
+
+
+def _has_files(folder: Path) -> bool:
+    """Whether visible files are directly in a folder."""
+    return any(
+        path.is_file() and not path.name.startswith(".")
+        for path in folder.glob("*")
+    )
+
+
+def _is_configuration(content: Any) -> bool:
+    return isinstance(content, dict) and all(
+        isinstance(content.get(name), dict) for name in ("run", "versions")
+    )
+
+
+def _check_same(
+    folder: Path,
+    found: dict[str, Any],
+    configuration: dict[str, Any],
+    any_backend: bool,
+) -> None:
+    """Raises `RunError` for the first setting that differs."""
+    there, wanted = (
+        _flat(json.loads(json.dumps(content["run"])))
+        for content in (found, configuration)
+    )
     if not any_backend:
         for settings, source in ((wanted, configuration), (there, found)):
-            settings["keras_backend"] = source["versions"]["keras_backend"]
-    for name in wanted:
-        if wanted[name] != there.get(name):
+            backend = source["versions"].get("keras_backend")
+            settings["keras_backend"] = backend
+    # A part that is `None` in one of them has names in the other alone.
+    for name in wanted | there:
+        before, now = there.get(name), wanted.get(name)
+        if before != now:
             raise RunError(
-                f"{folder} holds a run with {name}={there.get(name)!r}, now "
-                f"{name}={wanted[name]!r}: choose another --output, or remove "
-                "that folder to start again."
+                f"{folder} holds a run with {name}={before!r}, now "
+                f"{name}={now!r}: choose another --output, or remove that "
+                "folder to start again."
             )
 
 

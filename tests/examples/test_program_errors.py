@@ -53,9 +53,31 @@ def test_errors_end_in_one_line(
     assert capsys.readouterr().err == message
 
 
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (KeyboardInterrupt(), "stopped.\n"),
+        (OSError(errno.ENOSPC, "Full"), "[Errno 28] Full. Make room.\n"),
+        (
+            OSError(errno.EACCES, "Denied"),
+            "[Errno 13] Denied. Give another place, for example by OUTPUT.\n",
+        ),
+    ],
+)
+def test_advice_is_that_of_the_program(
+    error: BaseException, message: str, capsys: Capture
+) -> None:
+    def work() -> None:
+        raise error
+
+    run_program("name.py", work, resumes=False, output="OUTPUT")
+    assert capsys.readouterr().err == f"name.py: {message}"
+
+
 def test_work_that_is_done(capsys: Capture) -> None:
     assert run_program("name.py", lambda: print("done")) == 0
     assert capsys.readouterr() == ("done\n", "")
+    assert run_program("name.py", lambda: 1) == 1
 
 
 def test_errors_of_the_program_itself_are_shown() -> None:
@@ -74,6 +96,48 @@ def test_the_setting_that_differs_is_named(tmp_path: Path) -> None:
     claim(tmp_path, {"seed": 1, "recipe": {"steps": 5, "width": 0.5}})
     with pytest.raises(RunError, match=r"recipe\.width=0\.5, now .*=0\.25"):
         claim(tmp_path, {"seed": 1, "recipe": {"steps": 5, "width": 0.25}})
+
+
+def test_a_part_that_is_there_or_wanted_alone_is_named(tmp_path: Path) -> None:
+    plain = {"method": {"constraint": None}}
+    constrained = {"method": {"constraint": {"name": "descent"}}}
+    for folder, there, wanted, difference in (
+        ("a", constrained, plain, "name='descent', now .*name=None"),
+        ("b", plain, constrained, "name=None, now .*name='descent'"),
+    ):
+        claim(tmp_path / folder, there)
+        with pytest.raises(RunError, match=rf"constraint\.{difference}"):
+            claim(tmp_path / folder, wanted)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"notes.txt": "mine", ".unfinished.1.notes.txt": "half"},
+        {CONFIGURATION: "[1, 2]"},
+        {CONFIGURATION: "null"},
+        {CONFIGURATION: '{"run": {"seed": 1}}'},
+        {CONFIGURATION: '{"run": 1, "versions": {}}'},
+    ],
+    ids=str,
+)
+def test_files_of_something_else_are_left_alone(
+    files: dict[str, str], tmp_path: Path
+) -> None:
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    with pytest.raises(RunError, match="holds files of something else: choose"):
+        claim(tmp_path, {"seed": 1})
+    found = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert found == files
+
+
+def test_folders_and_hidden_files_are_no_obstacle(tmp_path: Path) -> None:
+    (tmp_path / "pretraining").mkdir()
+    (tmp_path / "pretraining" / "notes.txt").touch()
+    (tmp_path / ".DS_Store").touch()
+    claim(tmp_path, {"seed": 1})
+    assert (tmp_path / CONFIGURATION).exists()
 
 
 def test_a_finished_run_of_another_backend(tmp_path: Path) -> None:
