@@ -16,17 +16,16 @@ from pathlib import Path
 import common.required_packages  # noqa: F401
 from common import option_types
 from common.program import run_program
-from common.run_folder import versions, write_atomically, write_json
 from spheres.problem import Problem
-from spheres.report import draw, save_points, table_of
-from spheres.spreading import FLOAT32_DIGITS, Result, spread
+from spheres.report import save, table_of
+from spheres.spreading import FLOAT32_DIGITS, spread
 from spheres.ways import WAYS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the program; returns its exit code, 2 for unusable input."""
     options = _parse(arguments)
-    return run_program("thomson.py", lambda: _work(options))
+    return run_program("thomson.py", lambda: _work(options), resumes=False)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -107,7 +106,10 @@ def _work(options: argparse.Namespace) -> None:
         seed=options.seed,
     )
     table = table_of(results)
-    picture = _save(results, table, options)
+    settings = {
+        name: getattr(options, name) for name in ("starts", "steps", "seed")
+    }
+    picture = save(results, table, settings, options.output)
     reached = sum(result.is_reached for result in results)
     print(
         f"\n{table}\n\n{reached} of {len(results)} to {FLOAT32_DIGITS:.0e} in "
@@ -121,38 +123,6 @@ def _work(options: argparse.Namespace) -> None:
             "With angles in full space the simplex is something to compare "
             "with, not a bound: points may end below it."
         )
-
-
-def _save(
-    results: Sequence[Result], table: str, options: argparse.Namespace
-) -> Path:
-    folder: Path = options.output
-    save_points(results, folder / "points.npz")
-    write_atomically(
-        folder / "energies.md", lambda place: place.write_text(table + "\n")
-    )
-    write_json(
-        folder / "energies.json",
-        {
-            "versions": versions(),
-            "starts": options.starts,
-            "steps": options.steps,
-            "seed": options.seed,
-            "results": [
-                {
-                    "num_points": result.problem.num_points,
-                    "dim": result.problem.dim,
-                    **result.problem.form,
-                    "reference": result.reference.energy,
-                    "kind": result.reference.kind,
-                    "energies": result.energies,
-                    "smallest_angle": result.smallest_angle,
-                }
-                for result in results
-            ],
-        },
-    )
-    return draw(results, folder / "points.png")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from common.checkpoints import read_history
-from common.run_folder import versions, write_atomically, write_json
+from common.run_folder import versions, write_json, write_text
 
 
 class Named(Protocol):
@@ -61,9 +61,7 @@ def write_results(summaries: Sequence[Any], table: str, folder: Path) -> None:
             "results": [asdict(summary) for summary in summaries],
         },
     )
-    write_atomically(
-        folder / "comparison.md", lambda place: place.write_text(table + "\n")
-    )
+    write_text(folder / "comparison.md", table + "\n")
 
 
 def read_histories(

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from common.checkpoints import BACKUP
-from common.run_folder import write_atomically
+from common.run_folder import write_arrays, write_atomically
 from generation.batches import fixed_noise, to_pixels
 from generation.sheets import write_sheet
 from keras_mhe.functional import singular_values
@@ -49,7 +49,7 @@ class SpectralMonitor(keras.callbacks.Callback):
                 name: np.concatenate([before[name][:epoch], table])
                 for name, table in tables.items()
             }
-        write_atomically(self._path, lambda place: np.savez(place, **tables))
+        write_arrays(self._path, **tables)
 
 
 def read_spectra(path: Path) -> dict[str, np.ndarray]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from common.dataset_types import DataError
 from common.image_data import ImageData
-from common.run_folder import write_atomically, write_json
+from common.run_folder import write_arrays, write_json
 from generation.classifier import Classifier
 from generation.evaluation import (
     evenly_chosen,
@@ -43,7 +43,7 @@ def write_images(
     if output.suffix != ".npz":
         raise DataError(f"--output must end in .npz. Received: {output}.")
     images = generate(load_generator(model), count, seed)
-    write_atomically(output, lambda place: np.savez(place, images=images))
+    write_arrays(output, images=images)
     picture = write_sheet(images[:SHEET], output.with_suffix(".png"))
     return f"{output}: {count} images, uint8 {images.shape[1:]}; {picture}"
 

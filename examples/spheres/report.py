@@ -1,7 +1,8 @@
-"""Table and picture of spread points."""
+"""Table, files and picture of spread points."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,7 +13,12 @@ from scipy.spatial import ConvexHull
 
 from common.figures import pairwise_angles, save_figure
 from common.paired_statistics import markdown_table
-from common.run_folder import write_atomically
+from common.run_folder import (
+    versions,
+    write_arrays,
+    write_json,
+    write_text,
+)
 from spheres.spreading import Result
 
 
@@ -35,13 +41,50 @@ def table_of(results: Sequence[Result]) -> str:
     return markdown_table(rows)
 
 
-def save_points(results: Sequence[Result], path: Path) -> None:
-    """Writes the best points of each problem, `(dim, num_points)`."""
+def save(
+    results: Sequence[Result],
+    table: str,
+    settings: Mapping[str, int],
+    folder: Path,
+) -> Path:
+    """Writes points, energies and their picture.
+
+    Args:
+        results: The results.
+        table: Them as `table_of` shows them.
+        settings: How the points were spread.
+        folder: Where the files go.
+
+    Returns:
+        The path of the picture.
+    """
     points = {
         f"points_{result.problem.num_points}": result.points
         for result in results
     }
-    write_atomically(path, lambda place: np.savez(place, **points))
+    write_arrays(folder / "points.npz", **points)
+    write_text(folder / "energies.md", table + "\n")
+    write_json(
+        folder / "energies.json",
+        {
+            "versions": versions(),
+            **settings,
+            "results": [_record_of(result) for result in results],
+        },
+    )
+    return draw(results, folder / "points.png")
+
+
+def _record_of(result: Result) -> dict[str, Any]:
+    return {
+        "num_points": result.problem.num_points,
+        "dim": result.problem.dim,
+        **result.problem.form,
+        "reference": result.reference.energy,
+        "kind": result.reference.kind,
+        "energies": result.energies,
+        "smallest_angle": result.smallest_angle,
+    }
 
 
 def draw(results: Sequence[Result], path: Path) -> Path:

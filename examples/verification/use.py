@@ -10,7 +10,7 @@ import numpy as np
 from common.dataset_types import DataError
 from common.identity_data import Images, Pairs
 from common.image_files import ImageFiles, list_images
-from common.run_folder import write_atomically, write_json
+from common.run_folder import write_arrays, write_json
 from verification.models import embedding_of, load_model
 from verification.scoring import embed, verify
 
@@ -91,16 +91,8 @@ def write_embeddings(
         images = Gray(images)
     embeddings = embed(network, images, mirror=mirror)
     path = output or Path("embeddings.npz")
-
-    def write(place: Path) -> None:
-        with place.open("wb") as file:
-            np.savez(
-                file,
-                embeddings=embeddings,
-                files=np.array([str(file) for file in files]),
-            )
-
-    write_atomically(path, write)
+    names = np.array([str(file) for file in files])
+    write_arrays(path, embeddings=embeddings, files=names)
     return f"{path}: {len(files)} embeddings of length {embeddings.shape[1]}"
 
 
