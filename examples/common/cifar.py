@@ -14,10 +14,9 @@ from common.cifar_specs import (
     CIFAR100_ARCHIVE,
     CIFAR100_CLASSES,
 )
-from common.dataset_types import DataError, ImageData
+from common.dataset_types import DataError, ImageData, existing_path
 from common.image_folders import PARTS, FolderSpec, read_image_folders
 from common.keras_datasets import load_with_keras
-from common.verified_files import existing_path
 
 CIFAR10_ZIP = "cifar10.zip"
 CIFAR10_ADVICE = (

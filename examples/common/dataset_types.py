@@ -1,6 +1,7 @@
-"""What data loaders share: `ImageData`, `DataError`, and a cache folder."""
+"""What data loaders share: `ImageData`, `DataError`, and where data are."""
 
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,3 +54,31 @@ def cache_folder() -> Path:
     """
     home = os.environ.get("KERAS_HOME", "~/.keras")
     return Path(home).expanduser() / "datasets"
+
+
+def prepare_cache(folder: Path) -> None:
+    """Makes a cache folder, before the work whose result it is to keep.
+
+    Raises:
+        DataError: If it cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise DataError(
+            f"{folder} cannot be written to ({error.strerror}). Set KERAS_HOME "
+            "to a folder that can be written to."
+        ) from error
+
+
+def existing_path(data_dir: str | Path) -> Path:
+    """Returns `data_dir` as a path, with `~` expanded.
+
+    Raises:
+        DataError: If there is no such file or folder.
+    """
+    path = Path(data_dir).expanduser()
+    if not path.exists():
+        raise DataError(f"--data_dir {path} does not exist. Correct it.")
+    return path

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from common.dataset_types import DataError, ImageData
+from common.dataset_types import DataError, ImageData, existing_path
 from common.idx_files import parse_idx
 from common.keras_datasets import load_with_keras
-from common.verified_files import FileSpec, existing_path, read_verified
+from common.verified_files import FileSpec, read_verified
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 

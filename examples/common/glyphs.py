@@ -5,15 +5,13 @@ verified on others that it has never seen.
 """
 
 import hashlib
-import os
-import tempfile
 import zipfile
 import zlib
 from pathlib import Path
 
 import numpy as np
 
-from common.dataset_types import cache_folder
+from common.dataset_types import cache_folder, prepare_cache
 from common.glyph_rendering import (
     SIDE,
     draw_sample,
@@ -21,6 +19,7 @@ from common.glyph_rendering import (
     select_glyphs,
 )
 from common.identity_data import IdentityData, draw_pairs
+from common.run_folder import write_atomically
 
 NUM_TRAIN = 1560
 #: Change it with what is drawn, so that older files are not taken.
@@ -43,12 +42,14 @@ def load_glyphs(
             `KERAS_HOME`, or in `~/.keras`.
 
     Raises:
-        DataError: If matplotlib or Pillow is not installed.
+        DataError: If matplotlib or Pillow is not installed, or `cache_dir`
+            cannot be written to.
     """
     cache_dir = cache_dir or cache_folder()
     key = _key(seed)
     drawn = _read(cache_dir / f"glyphs_{key}.npz")
     if drawn is None:
+        prepare_cache(cache_dir)
         drawn = _draw(seed)
         _write(cache_dir / f"glyphs_{key}.npz", *drawn)
     images, codes = drawn
@@ -97,11 +98,10 @@ def _key(seed: int) -> str:
 
 def _write(file: Path, images: np.ndarray, codes: np.ndarray) -> None:
     """Writes the file in one step; several processes may do so at once."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
-        unfinished = Path(folder) / file.name
-        np.savez_compressed(unfinished, images=images, codes=codes)
-        os.replace(unfinished, file)
+    write_atomically(
+        file,
+        lambda place: np.savez_compressed(place, images=images, codes=codes),
+    )
 
 
 def _read(file: Path) -> tuple[np.ndarray, np.ndarray] | None:

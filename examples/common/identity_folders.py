@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from common.dataset_types import DataError
+from common.dataset_types import DataError, existing_path
 from common.identity_data import IdentityData, draw_pairs
 from common.image_files import FACE_SIZE, ImageFiles, list_images
 from common.lfw_pairs import load_lfw_pairs
-from common.verified_files import existing_path
 
 
 def load_identity_folders(

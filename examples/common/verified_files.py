@@ -92,11 +92,3 @@ def read_verified(path: str | Path, *accepted: FileSpec) -> bytes:
 def sha256_of(path: Path) -> str:
     """Returns the checksum of a file's contents, hexadecimal."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def existing_path(data_dir: str | Path) -> Path:
-    """`data_dir` as a path, with `~` expanded; a DataError if not there."""
-    path = Path(data_dir).expanduser()
-    if not path.exists():
-        raise DataError(f"data_dir={str(path)!r} does not exist. Correct it.")
-    return path

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from common.dataset_types import cache_folder
+from common.dataset_types import cache_folder, prepare_cache
 from common.image_data import ImageData
 from common.run_folder import (
     read_json,
@@ -62,6 +62,9 @@ def classifier_for(data: ImageData, cache: Path | None = None) -> Classifier:
     Returns:
         The classifier. It is the same for all runs that share the folder,
         whatever their backend.
+
+    Raises:
+        DataError: If the folder cannot be written to.
     """
     cache = cache or cache_folder()
     digest = _fingerprint(data)
@@ -69,8 +72,7 @@ def classifier_for(data: ImageData, cache: Path | None = None) -> Classifier:
     path, record = cache / f"{name}.keras", cache / f"{name}.json"
     known = read_json(record)
     if known is None or not path.exists() or sha256_of(path) != known["sha256"]:
-        # Before the training: the folder may not be one to write to.
-        cache.mkdir(parents=True, exist_ok=True)
+        prepare_cache(cache)
         print(f"training the classifier that scores: {path}", flush=True)
         model = _trained(data)
         write_atomically(path, model.save)

@@ -183,6 +183,16 @@ def test_drawings_are_kept_and_damaged_ones_drawn_again(
     assert [path.name for path in tmp_path.iterdir()] == [file.name]
 
 
+def test_a_folder_that_cannot_be_written_to_is_noticed_first(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(glyphs, "_draw", lambda seed: pytest.fail("drawn"))
+    taken = tmp_path / "file"
+    taken.touch()
+    with pytest.raises(DataError, match=r"file cannot be .* Set KERAS_HOME"):
+        load_glyphs(cache_dir=taken)
+
+
 def _few() -> dict[int, list[np.ndarray]]:
     """Glyphs of 40 made-up characters in three faces."""
     generator = np.random.default_rng(0)

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common import image_data
+from common.dataset_types import existing_path
 from common.image_data import (
     DATASETS,
     DataError,
@@ -129,3 +130,13 @@ def test_dataset_cannot_be_reassigned():
     dataset = load_image_data("digits")
     with pytest.raises(dataclasses.FrozenInstanceError):
         dataset.name = "other"
+
+
+def test_existing_path(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert existing_path("~") == tmp_path
+    with pytest.raises(
+        DataError, match=r"^--data_dir .*absent does not exist\. C"
+    ):
+        existing_path(tmp_path / "absent")

@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from common.dataset_types import DataError
-from common.verified_files import FileSpec, existing_path, read_verified
+from common.verified_files import FileSpec, read_verified
 
 CONTENTS = b"published bytes"
 SHA256 = f"sha256:{hashlib.sha256(CONTENTS).hexdigest()}"
@@ -91,11 +91,3 @@ def test_malformed_digest_is_refused(digest):
 
 def test_data_error_is_always_one_line():
     assert str(DataError("first\nsecond\r\nthird")) == "first second third"
-
-
-def test_existing_path(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    assert existing_path("~") == tmp_path
-    with pytest.raises(DataError, match=r"data_dir=.*absent.*not exist"):
-        existing_path(tmp_path / "absent")

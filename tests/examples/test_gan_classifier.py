@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from common.dataset_types import DataError
 from common.digits import load_digits
 from generation import classifier
 from generation.batches import to_network
@@ -61,6 +62,16 @@ def test_default_folder(data, tmp_path, monkeypatch):
     monkeypatch.setattr(classifier, "_trained", refuse)
     with pytest.raises(AssertionError, match="trained"):
         classifier_for(data)
+
+
+def test_a_folder_that_cannot_be_written_to_is_noticed_first(
+    data, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(classifier, "_trained", refuse)
+    taken = tmp_path / "file"
+    taken.touch()
+    with pytest.raises(DataError, match=r"file cannot be .* Set KERAS_HOME"):
+        classifier_for(data, taken)
 
 
 def test_damaged_and_other_data_are_trained_again(
