@@ -16,15 +16,16 @@ decompression bombs.
 """
 
 import argparse
-import importlib.util
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from common import option_types
 from common.dataset_types import DataError
-from common.install_commands import FACES
+from common.install_commands import FACES, missing_packages
+from common.program import run_program
 
 if TYPE_CHECKING:
     from alignment.faces import Detector
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 # Import names and what they are called elsewhere.
 PACKAGES = {
     "keras": "keras",
+    "keras_mhe": "keras-mhe",
     "matplotlib": "matplotlib",
     "mtcnn": "mtcnn",
     "PIL": "pillow",
@@ -46,7 +48,8 @@ be decoded are skipped, and listed with the reason in OUTPUT/skipped.json.
 """
 _EXIT_CODES = """\
 exit code: 0 if OUTPUT holds at least one of the aligned images, 1 if none, as
-every photograph was skipped, 2 for unusable input or a missing package
+every photograph was skipped, 2 for unusable input or a missing package, 130 if
+it was stopped
 """
 
 
@@ -64,22 +67,12 @@ def main(
         The exit code, as `--help` has it.
     """
     options = parse(arguments)
-    try:
-        if detector is None:
-            _check_packages()
-            if "keras" not in sys.modules:
-                # MTCNN needs it, whatever is set for other programs.
-                os.environ["KERAS_BACKEND"] = "tensorflow"
-            # Needs the packages, and needs a moment.
-            from alignment.mtcnn_detector import MtcnnDetector
-
-            detector = MtcnnDetector(options.min_confidence)
-        if options.example is not None:
-            return _run_example(options.example, detector)
-        return _run(options, detector)
-    except DataError as error:
-        print(f"align_faces.py: {error}", file=sys.stderr)
-        return 2
+    return run_program(
+        "align_faces.py",
+        lambda: _work(options, detector),
+        resumes=options.example is None,
+        output="OUTPUT",
+    )
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -113,7 +106,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--min_confidence",
-        type=_probability,
+        type=option_types.probability,
         default=0.9,
         help="of a face, from 0 to 1 (default: %(default)s, as published)",
     )
@@ -132,6 +125,21 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     if options.example is not None and options.input is not None:
         parser.error("--example has no INPUT: give --example OUTPUT alone")
     return options
+
+
+def _work(options: argparse.Namespace, detector: "Detector | None") -> int:
+    if detector is None:
+        _check_packages()
+        if "keras" not in sys.modules:
+            # MTCNN needs it, whatever is set for other programs.
+            os.environ["KERAS_BACKEND"] = "tensorflow"
+        # Needs the packages, and needs a moment.
+        from alignment.mtcnn_detector import MtcnnDetector
+
+        detector = MtcnnDetector(options.min_confidence)
+    if options.example is not None:
+        return _run_example(options.example, detector)
+    return _run(options, detector)
 
 
 def _run(options: argparse.Namespace, detector: "Detector") -> int:
@@ -166,20 +174,8 @@ def _run_example(output: Path, detector: "Detector") -> int:
 
 
 def _check_packages() -> None:
-    missing = [
-        package
-        for module, package in PACKAGES.items()
-        if importlib.util.find_spec(module) is None
-    ]
-    if missing:
+    if missing := missing_packages(PACKAGES):
         raise DataError(f"{', '.join(missing)} not installed. Run: {FACES}")
-
-
-def _probability(text: str) -> float:
-    value = float(text)
-    if not 0.0 <= value <= 1.0:
-        raise ValueError
-    return value
 
 
 if __name__ == "__main__":

@@ -31,7 +31,11 @@ from generation.variants import Variant
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the program; returns its exit code, 2 for unusable input."""
     options = parse(arguments)
-    return run_program("mhe_gan.py", lambda: _work(options))
+    return run_program(
+        "mhe_gan.py",
+        lambda: _work(options),
+        resumes=not (options.generate or options.evaluate),
+    )
 
 
 def _work(options: argparse.Namespace) -> None:

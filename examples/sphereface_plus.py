@@ -38,7 +38,11 @@ from verification.use import evaluate, write_embeddings
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the program; returns its exit code, 2 for unusable input."""
     options = parse(arguments)
-    return run_program("sphereface_plus.py", lambda: _work(options))
+    return run_program(
+        "sphereface_plus.py",
+        lambda: _work(options),
+        resumes=not (options.embed or options.evaluate),
+    )
 
 
 def _work(options: argparse.Namespace) -> None:

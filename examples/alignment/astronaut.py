@@ -20,7 +20,7 @@ from alignment.warping import (
     place_landmarks,
     rms_distance,
 )
-from common.run_folder import write_atomically
+from common.figures import save_figure
 
 ALIGNED = "astronaut.png"
 PICTURE = "aligned_astronaut.png"
@@ -45,13 +45,12 @@ def align_astronaut(output: Path, detector: Detector) -> float:
     face = find_face(photo, detector)
     aligned = align(photo, face.landmarks)
     save_image(aligned, output / ALIGNED)
-    figure = _draw(photo, face, aligned)
-    write_atomically(output / PICTURE, lambda path: figure.savefig(path))
+    save_figure(_draw(photo, face, aligned), output / PICTURE, dpi=90)
     return rms_distance(face.landmarks)
 
 
 def _draw(photo: Image.Image, face: Face, aligned: np.ndarray) -> Figure:
-    with mpl.rc_context({"axes.titlesize": "medium", "savefig.dpi": 90}):
+    with mpl.rc_context({"axes.titlesize": "medium"}):
         figure = Figure(figsize=(7.4, 4.2), layout="constrained")
         left, right = figure.subplots(
             1, 2, gridspec_kw={"width_ratios": [1.0, 0.85]}

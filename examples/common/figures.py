@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from common.run_folder import write_atomically
 
 
-def save_figure(figure: Figure, path: Path) -> Path:
+def save_figure(figure: Figure, path: Path, dpi: int = 110) -> Path:
     """Writes a figure in one step; returns its path."""
-    write_atomically(path, lambda place: figure.savefig(place, dpi=110))
+    write_atomically(path, lambda place: figure.savefig(place, dpi=dpi))
     return path
 
 

@@ -57,6 +57,14 @@ def fraction(text: str) -> float:
     return value
 
 
+def probability(text: str) -> float:
+    """Reads a number from 0 to 1, both included."""
+    value = float(text)
+    if not 0.0 <= value <= 1.0:
+        raise ValueError
+    return value
+
+
 # What argparse calls the type in its message.
 positive_int.__name__ = "integer >= 1"
 several.__name__ = "integer >= 2"
@@ -65,3 +73,4 @@ seed.__name__ = "seed (integer from 0 to 2**31 - 1)"
 positive_float.__name__ = "number > 0"
 non_negative_float.__name__ = "number >= 0"
 fraction.__name__ = "number from 0 to less than 1"
+probability.__name__ = "number from 0 to 1"

@@ -4,10 +4,9 @@ Programs import this module first, since the others need the packages.
 """
 
 import importlib
-import importlib.util
 import sys
 
-from common.install_commands import EXAMPLES
+from common.install_commands import EXAMPLES, missing_packages
 
 # Import names and what they are called elsewhere.
 PACKAGES = {
@@ -26,11 +25,7 @@ def _leave(message: str) -> None:
     sys.exit(2)
 
 
-_missing = [
-    package
-    for module, package in PACKAGES.items()
-    if importlib.util.find_spec(module) is None
-]
+_missing = missing_packages(PACKAGES)
 if _missing:
     _leave(f"{', '.join(_missing)} not installed. Run: {EXAMPLES}")
 try:

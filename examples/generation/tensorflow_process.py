@@ -1,13 +1,12 @@
 """Runs the programs of this folder that need TensorFlow, on any backend."""
 
-import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 from common.dataset_types import DataError
-from common.install_commands import GAN
+from common.install_commands import GAN, missing_packages
 
 #: Import names and packages. tensorflow-hub reads its version by the last.
 PACKAGES = {
@@ -19,11 +18,7 @@ PACKAGES = {
 
 def require_packages() -> None:
     """Raises `DataError` if TensorFlow or TensorFlow-GAN is not installed."""
-    missing = [
-        package
-        for module, package in PACKAGES.items()
-        if importlib.util.find_spec(module) is None
-    ]
+    missing = missing_packages(PACKAGES)
     if missing:
         raise DataError(
             f"scores need {' and '.join(missing)}, on every backend. "
@@ -51,7 +46,13 @@ def run_with_tensorflow(program: str, *arguments: str) -> None:
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
     )
     if finished.returncode:
-        last = (finished.stderr.strip().splitlines() or ["no message"])[-1]
+        lines = finished.stderr.strip().splitlines()
+        if not lines:
+            raise DataError(
+                f"{program} ended without a message, exit code "
+                f"{finished.returncode}. Lower --scored if memory ran out."
+            )
+        last = lines[-1]
         if "ImportError" in last or "ModuleNotFoundError" in last:
             raise DataError(
                 "scores need TensorFlow, TensorFlow-GAN and setuptools < 81 "

@@ -202,8 +202,10 @@ def test_killed_run_continues(tmp_path, capsys):
     for i in range(5):
         save(source / f"{i}.png", random_pixels(seed=i))
     save(source / "3.png", np.zeros((130, 120, 3), np.uint8))
-    with pytest.raises(KeyboardInterrupt):
-        run(source, output, Detector(stop_after=2))
+    assert run(source, output, Detector(stop_after=2)) == 130
+    assert capsys.readouterr().err == (
+        "align_faces.py: stopped. The same command continues a run.\n"
+    )
     assert files_of(output) == ["0.png", "1.png"]
     (output / "0.png").write_bytes(b"kept as it is")
 
@@ -232,8 +234,7 @@ def test_kill_while_writing_leaves_no_half_image(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patched:
         patched.setattr(Image.Image, "save", write_half)
-        with pytest.raises(KeyboardInterrupt):
-            run(source, output, Detector())
+        assert run(source, output, Detector()) == 130
     assert not (output / "0.png").exists()
     assert run(source, output, Detector()) == 0
     assert files_of(output) == ["0.png", SKIPPED]
@@ -271,7 +272,10 @@ def test_unusable_input(tmp_path, capsys, source, output, reason):
         (["photos"], "INPUT and OUTPUT are needed"),
         (["--example", "out", "photos"], "--example has no INPUT"),
         (["a", "b", "--format=gif"], "invalid choice"),
-        (["a", "b", "--min_confidence=2"], "--min_confidence"),
+        (
+            ["a", "b", "--min_confidence=2"],
+            "--min_confidence: invalid number from 0 to 1 value: '2'",
+        ),
     ],
 )
 def test_wrong_command_line(arguments, message, capsys):
@@ -314,10 +318,25 @@ def test_example_with_a_given_face(tmp_path, capsys):
     assert align_faces.main(["--example", str(tmp_path)], detector) == 0
     assert load(tmp_path / "astronaut.png").shape == (112, 96, 3)
     with Image.open(tmp_path / "aligned_astronaut.png") as picture:
-        assert picture.width > 600
+        assert picture.width == 666
         assert np.asarray(picture.convert("L")).std() > 10
     assert "0.00 pixels from the reference" in capsys.readouterr().out
     assert align_faces.main(["--example", str(tmp_path)], lambda _: []) == 1
+    stopped = Detector(stop_after=0)
+    capsys.readouterr()
+    assert align_faces.main(["--example", str(tmp_path)], stopped) == 130
+    assert capsys.readouterr().err == "align_faces.py: stopped.\n"
+
+
+def test_a_picture_that_cannot_be_written(tmp_path, capsys):
+    (tmp_path / "aligned_astronaut.png").mkdir()
+    face = Face(BOX, REFERENCE_POINTS)
+    arguments = ["--example", str(tmp_path)]
+    assert align_faces.main(arguments, lambda pixels: [face]) == 2
+    message = capsys.readouterr().err
+    assert len(message.splitlines()) == 1
+    assert "aligned_astronaut.png" in message
+    assert message.endswith("Give another place, for example by OUTPUT.\n")
 
 
 def run(source, output, detector, *options):

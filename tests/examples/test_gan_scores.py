@@ -129,6 +129,15 @@ def test_missing_packages_are_named(monkeypatch, tmp_path):
     assert len(str(error.value).splitlines()) == 1
 
 
+def test_a_process_that_dies_without_a_message(monkeypatch):
+    killed = subprocess.CompletedProcess([], -9, stderr="")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: killed)
+    with pytest.raises(
+        DataError, match=r"tfgan_scores\.py ended .* code -9\. Lower --scored"
+    ):
+        scores.score([(LOGITS, FEATURES)], REAL)
+
+
 @pytest.mark.parametrize(
     "features",
     [np.zeros(400), np.zeros((400, 5, 1)), np.full((400, 5), np.nan)],
