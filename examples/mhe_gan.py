@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import common.required_packages  # noqa: F401
+from common.checkpoints import METRICS
 from common.image_data import ImageData, load_image_data
 from common.program import run_program
 from common.run_folder import read_json
@@ -23,7 +24,7 @@ from generation.inception import inception_from
 from generation.options import parse, recipe_of, variant_of
 from generation.plots import draw_run
 from generation.tensorflow_process import require_packages
-from generation.training import METRICS, Run, scores_of, train
+from generation.training import Run, scores_of, train
 from generation.use import evaluate, images_to_score, write_images
 from generation.variants import Variant
 
@@ -67,12 +68,14 @@ def _classifier(options: argparse.Namespace, data: ImageData) -> Classifier:
 def _evaluate(options: argparse.Namespace, data: ImageData) -> str:
     """Scores a generator or real images; returns what to print."""
     recipe, seed = recipe_of(options), options.seed or 0
-    images = images_to_score(options.evaluate, data, recipe.scored, seed)
+    # What may be missing is noticed before images are generated.
+    images_of = images_to_score(options.evaluate, data)
+    classifier = _classifier(options, data)
     return evaluate(
         options.evaluate,
-        images,
+        images_of(recipe.scored, seed),
         data,
-        _classifier(options, data),
+        classifier,
         recipe,
         seed,
         options.output,

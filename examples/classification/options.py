@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from classification.methods import MODEL_NAMES, Method
@@ -123,6 +124,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     output.add_argument(
         "--tensorboard",
         action="store_true",
+        default=None,
         help="write TensorBoard logs too; needs TensorFlow and TensorBoard",
     )
     command_line.add_comparison(
@@ -136,13 +138,16 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     options = parser.parse_args(arguments)
     command_line.check_comparison(parser, options, _SEEDS)
+    refuse = partial(command_line.refuse, parser, options)
+    if options.dataset == "digits":
+        refuse(["data_dir"], "digits, which comes with scikit-learn")
     if options.compare:
-        command_line.refuse(
-            parser, options, _METHOD, "--compare, which names methods"
-        )
+        refuse(_METHOD, "--compare, which names methods")
+        refuse(["tensorboard"], "--compare")
     elif options.power_s and method_of(options).model_name == "baseline":
         parser.error("--power_s goes with --model_name mhe or half_mhe")
     options.seed = options.seed or 0
+    options.tensorboard = bool(options.tensorboard)
     return options
 
 

@@ -16,7 +16,7 @@ from classification.training import (
     initial_model,
     is_hidden_gap,
 )
-from common.checkpoints import LAST, read_history
+from common.checkpoints import AGAIN, LAST, load_model, read_history
 from common.figures import (
     pairwise_angles,
     plot_mean_curves,
@@ -51,9 +51,7 @@ def draw_run(run: Run, images: ImageData, folder: Path) -> list[Path]:
     title = f"{run.dataset}, {run.method.label}, seed {run.seed}"
     history = read_history(folder)
     before = neuron_kernels(initial_model(run, images))
-    after = neuron_kernels(
-        keras.models.load_model(folder / LAST, compile=False)
-    )
+    after = neuron_kernels(load_model(folder / LAST, AGAIN))
     half_space = run.method.model_name != "mhe"
     return [
         save_figure(

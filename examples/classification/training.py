@@ -17,19 +17,31 @@ from common.batches import EpochOrder
 from common.callbacks import (
     CPU_SECONDS,
     KeepOffProgressBar,
+    RefuseDivergence,
     StepTime,
     StopAfter,
 )
-from common.checkpoints import HISTORY, Checkpoints, read_history, resume
+from common.checkpoints import (
+    LAST,
+    METRICS,
+    Checkpoints,
+    history_log,
+    read_history,
+    resume,
+)
 from common.image_data import ImageData, balanced_subset
 from common.run_folder import RunError, claim, read_json, write_json
 from keras_mhe.callbacks import EnergyMonitor
 
-METRICS = "metrics.json"
 INITIAL = "initial_energies.json"
 
 #: The form in which all methods are watched: Riesz 2 energy in half space.
 WATCHED = {"power": 2, "distance": "euclidean", "half_space": True}
+
+_DIVERGED = (
+    "What was saved before is finite. Lower --learning_rate or the strength, "
+    "with another --output."
+)
 
 
 @dataclass(frozen=True)
@@ -75,8 +87,9 @@ def train(
         The final metrics, as written to `METRICS`.
 
     Raises:
-        RunError: If the folder holds a run with another configuration, or
-            if TensorBoard is wanted and not installed.
+        RunError: If the folder holds a run with another configuration, if
+            the training diverged, or if TensorBoard is wanted and not
+            installed.
     """
     extra_callbacks = _tensorboard(folder, tensorboard)
     # What can be refused is, before the folder belongs to the run.
@@ -106,34 +119,36 @@ def train(
         write_json(folder / INITIAL, monitor.initial)
     first_epoch, best = resume(model, folder, len(batches))
     started = time.perf_counter()
-    if first_epoch < epochs or not (folder / "last.keras").exists():
-        callbacks = [
-            EpochOrder(batches),
-            StopAfter(total_steps, len(batches)),
-            StepTime(),
-            monitor,
-            keras.callbacks.CSVLogger(str(folder / HISTORY), append=True),
-            *extra_callbacks,
-            Checkpoints(folder, best),
-            KeepOffProgressBar(
-                "energy/", "energy_gap/", "min_angle/", CPU_SECONDS
-            ),
-        ]
-        model.fit(
-            batches,
-            epochs=epochs,
-            initial_epoch=first_epoch,
-            validation_data=validation,
-            validation_batch_size=500,
-            # The batches are shuffled already; Keras would change their order
-            # by a generator that a resume starts anew.
-            shuffle=False,
-            callbacks=callbacks,
-        )
+    if first_epoch < epochs or not (folder / LAST).exists():
+        with history_log(folder) as history:
+            model.fit(
+                batches,
+                epochs=epochs,
+                initial_epoch=first_epoch,
+                validation_data=validation,
+                validation_batch_size=500,
+                # The batches are shuffled already; Keras would change their
+                # order by a generator that a resume starts anew.
+                shuffle=False,
+                callbacks=[
+                    EpochOrder(batches),
+                    StopAfter(total_steps, len(batches)),
+                    RefuseDivergence(_DIVERGED),
+                    StepTime(),
+                    monitor,
+                    history,
+                    *extra_callbacks,
+                    Checkpoints(folder, best),
+                    KeepOffProgressBar(
+                        "energy/", "energy_gap/", "min_angle/", CPU_SECONDS
+                    ),
+                ],
+            )
     metrics = _final_metrics(model, images, x_train, y_train, folder)
     # Of the median epoch: the first one may have compiled the step.
     cpu_seconds = np.median(read_history(folder)[CPU_SECONDS])
-    metrics["cpu_milliseconds_per_step"] = 1000 * cpu_seconds / len(batches)
+    steps = min(len(batches), total_steps)
+    metrics["cpu_milliseconds_per_step"] = 1000 * cpu_seconds / steps
     metrics["seconds_of_this_session"] = round(time.perf_counter() - started, 1)
     write_json(folder / METRICS, metrics)
     return metrics
@@ -174,7 +189,9 @@ def _validation_images(
 
 def _subset(option: str, labels: np.ndarray, size: int, seed: int) -> Any:
     if size > len(labels):
-        raise RunError(f"{option}={size}, but there are {len(labels)} images")
+        raise RunError(
+            f"{option}={size}, but there are {len(labels)} images. Give fewer."
+        )
     return balanced_subset(labels, size, seed)
 
 
@@ -193,6 +210,7 @@ def _final_metrics(
 
     history = read_history(folder)
     return {
+        "source": images.source,
         "test_accuracy_last_epoch": accuracy(images.x_test, images.y_test),
         "train_accuracy_last_epoch": accuracy(x_train, y_train),
         "validation_accuracy_best_epoch": float(history["val_accuracy"].max()),

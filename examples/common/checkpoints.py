@@ -6,20 +6,43 @@ same files under another name and moves them into place.
 """
 
 import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from common.dataset_types import DataError
 from common.run_folder import RunError, write_atomically
 
 BACKUP = "backup.weights.h5"
 BEST = "best.keras"
 LAST = "last.keras"
 HISTORY = "history.csv"
+METRICS = "metrics.json"
+
+#: For a file of a finished run that is gone or damaged.
+AGAIN = "Remove its folder to train again."
 
 
-class Checkpoints(keras.callbacks.Callback):
+class Backup(keras.callbacks.Callback):
+    """Keeps weights and optimizer of the last epoch; list it last.
+
+    Args:
+        folder: The run's folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Writes the backup."""
+        write_atomically(self._folder / BACKUP, self.model.save_weights)
+
+
+class Checkpoints(Backup):
     """Keeps weights and optimizer of the last epoch and the best model.
 
     List it after the `CSVLogger` of `HISTORY`: a row that was written for an
@@ -37,8 +60,7 @@ class Checkpoints(keras.callbacks.Callback):
         best_so_far: float = float("-inf"),
         monitor: str = "val_accuracy",
     ) -> None:
-        super().__init__()
-        self._folder = folder
+        super().__init__(folder)
         self._best = best_so_far
         self._monitor = monitor
 
@@ -48,11 +70,21 @@ class Checkpoints(keras.callbacks.Callback):
         if metric > self._best:
             self._best = metric
             write_atomically(self._folder / BEST, self.model.save)
-        write_atomically(self._folder / BACKUP, self.model.save_weights)
+        super().on_epoch_end(epoch, logs)
 
     def on_train_end(self, logs: dict | None = None) -> None:
         """Writes the model of the last epoch."""
         write_atomically(self._folder / LAST, self.model.save)
+
+
+@contextmanager
+def history_log(folder: Path) -> Iterator[keras.callbacks.CSVLogger]:
+    """Gives the logger of `HISTORY`, whose file is closed if `fit` raises."""
+    logger = keras.callbacks.CSVLogger(str(folder / HISTORY), append=True)
+    try:
+        yield logger
+    finally:
+        logger.on_train_end()
 
 
 def resume(
@@ -93,6 +125,31 @@ def resume(
     rows = _keep_rows(folder / HISTORY, finished)
     best = max((float(row[monitor]) for row in rows), default=None)
     return finished, float("-inf") if best is None else best
+
+
+def load_model(path: Path, advice: str) -> keras.Model:
+    """Loads a saved model, without running code that is in the file.
+
+    Args:
+        path: The file.
+        advice: What to do if it cannot be used, for the error message.
+
+    Returns:
+        The model, not compiled.
+
+    Raises:
+        DataError: If there is no such file, or it is not a Keras model.
+    """
+    if not path.is_file():
+        raise DataError(f"{path} is missing or not a file. {advice}")
+    try:
+        return keras.models.load_model(path, compile=False)
+    # Keras raises whatever the parts of a damaged or foreign file raise.
+    except Exception as error:
+        raise DataError(
+            f"{path} cannot be loaded as a Keras model "
+            f"({type(error).__name__}: {error}). {advice}"
+        ) from error
 
 
 def read_history(folder: Path) -> np.ndarray:

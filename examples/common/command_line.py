@@ -116,6 +116,18 @@ def refuse_two_jobs(
         parser.error(f"{' and '.join(given)} are two jobs: give one")
 
 
+def check_ending(
+    parser: argparse.ArgumentParser,
+    options: argparse.Namespace,
+    job: str,
+    ending: str,
+) -> None:
+    """Exits with a message if the file that a job writes ends otherwise."""
+    output = options.output
+    if getattr(options, job) and output and output.suffix != ending:
+        parser.error(f"--output of --{job} must end in {ending}")
+
+
 def given(options: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
     """Returns those of the named options that were given."""
     values = {name: getattr(options, name) for name in names}

@@ -176,7 +176,8 @@ def with_identities(data: IdentityData, count: int, seed: int) -> IdentityData:
     total = len(data.identity_names)
     if count > total:
         raise DataError(
-            f"--identities={count}, but there are {total} to train on."
+            f"--identities={count}, but there are {total} to train on. Give "
+            "fewer."
         )
     kept = np.sort(np.random.default_rng(seed).permutation(total)[:count])
     chosen = np.flatnonzero(np.isin(data.y_train, kept))

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from common.checkpoints import load_model
 from common.dataset_types import DataError
 from common.image_data import ImageData
 from common.run_folder import versions
@@ -27,20 +28,10 @@ def load_generator(path: Path) -> keras.Model:
     Raises:
         DataError: If the file is missing, damaged or something else.
     """
-    if not path.is_file():
-        raise DataError(f"{path} is missing or not a file. Give a .keras file.")
-    try:
-        model = keras.models.load_model(path, compile=False)
-    except Exception as error:
-        raise DataError(
-            f"{path} cannot be loaded ({type(error).__name__}). Give a "
-            "generator.keras that this program wrote."
-        ) from error
+    advice = "Give a generator.keras that this program wrote."
+    model = load_model(path, advice)
     if model.input_shape != (None, NOISE_SIZE) or len(model.output_shape) != 4:
-        raise DataError(
-            f"{path} is not a generator of this program. Give a "
-            "generator.keras."
-        )
+        raise DataError(f"{path} is not a generator of this program. {advice}")
     return model
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from common.checkpoints import BACKUP
 from common.run_folder import write_arrays, write_atomically
 from generation.batches import fixed_noise, to_pixels
 from generation.sheets import write_sheet
@@ -105,15 +104,3 @@ class Snapshots(keras.callbacks.Callback):
         if epoch + 1 in self._epochs:
             path = self._folder / SNAPSHOTS / f"generator_{step:06d}.keras"
             write_atomically(path, generator.save)
-
-
-class Backup(keras.callbacks.Callback):
-    """Keeps the weights and both optimizers after every epoch; list it last."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__()
-        self._folder = folder
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Writes the backup."""
-        write_atomically(self._folder / BACKUP, self.model.save_weights)

@@ -10,6 +10,7 @@ from typing import Any
 from common import command_line, option_types
 from common.image_data import DATASETS
 from generation.recipes import PUBLISHED, SHORT, Recipe
+from generation.scores import LEAST_IMAGES
 from generation.use import REAL
 from generation.variants import POWERS, VARIANTS, Variant
 
@@ -53,8 +54,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     _check(parser, options)
     options.dataset = options.dataset or "digits"
-    if recipe_of(options).scored < recipe_of(options).splits:
-        parser.error("--scored must be at least the number of parts")
+    recipe = recipe_of(options)
+    least = max(LEAST_IMAGES, recipe.splits)
+    if recipe.scored < least:
+        parser.error(f"--scored must be at least {least}")
     return options
 
 
@@ -206,8 +209,8 @@ def _check(
         refuse((*variant, *_RECIPE[:-1]), str(mode))
     if options.evaluate in REAL:
         refuse(["seed"], f"--evaluate {options.evaluate}")
-    if options.evaluate and options.output and options.output.suffix != ".json":
-        parser.error("--output of --evaluate must end in .json")
+    command_line.check_ending(parser, options, "evaluate", ".json")
+    command_line.check_ending(parser, options, "generate", ".npz")
     if options.generate:
         refuse(
             ["scored", "dataset", "data_dir", "inception", "recipe"],

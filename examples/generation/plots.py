@@ -15,7 +15,7 @@ from generation.sheets import read_sheet, write_animation
 
 
 def draw_run(folder: Path, metrics: dict[str, Any] | None) -> list[Path]:
-    """Draws curves and the animation of the sheets.
+    """Draws curves and, if there are sheets, their animation.
 
     Args:
         folder: The run's folder.
@@ -26,12 +26,14 @@ def draw_run(folder: Path, metrics: dict[str, Any] | None) -> list[Path]:
     """
     sheets = by_step((folder / SAMPLES).glob("step_*.png"))
     spectra = read_spectra(folder / SPECTRA)
-    return [
+    pictures = [
         save_figure(_curves(folder, metrics), folder / "training.png"),
         save_figure(_spectra(spectra), folder / "singular_values.png"),
-        write_animation(sheets, folder / "samples.gif"),
-        sheets[-1],
     ]
+    if sheets:
+        animation = write_animation(sheets, folder / "samples.gif")
+        pictures += [animation, sheets[-1]]
+    return pictures
 
 
 def _curves(folder: Path, metrics: dict[str, Any] | None) -> Figure:
@@ -152,8 +154,9 @@ def contact_sheet(folders: Sequence[tuple[str, Path]], path: Path) -> Path:
     for axes, (label, folder) in zip(
         np.atleast_1d(figure.subplots(1, len(folders))), folders, strict=True
     ):
-        last = by_step((folder / SAMPLES).glob("step_*.png"))[-1]
-        axes.imshow(np.asarray(read_sheet(last)), cmap="gray")
+        sheets = by_step((folder / SAMPLES).glob("step_*.png"))
+        if sheets:
+            axes.imshow(np.asarray(read_sheet(sheets[-1])), cmap="gray")
         axes.set_title(label)
         axes.set_axis_off()
     return save_figure(figure, path)

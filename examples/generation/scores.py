@@ -37,6 +37,9 @@ class Scores:
 #: Logits `(num, classes)` and features `(num, dim)` of generated images.
 Outputs = tuple[np.ndarray, np.ndarray]
 
+#: Of fewer images there is no score.
+LEAST_IMAGES = 4
+
 
 def score(
     outputs: Sequence[Outputs],
@@ -87,10 +90,11 @@ def score(
 
 def _shuffled(array: np.ndarray, seed: int) -> np.ndarray:
     """Returns rows in a random order that depends on their number only."""
-    if array.ndim != 2 or len(array) < 4 or not np.isfinite(array).all():
+    is_table = array.ndim == 2 and len(array) >= LEAST_IMAGES
+    if not is_table or not np.isfinite(array).all():
         raise DataError(
-            "Scores need finite numbers of four images or more, shape (num, "
-            f"dim). Received: shape={array.shape}."
+            f"Scores need finite numbers of {LEAST_IMAGES} images or more, "
+            f"shape (num, dim). Received: shape={array.shape}."
         )
     order = np.random.default_rng(seed).permutation(len(array))
     return array[order].astype("float32")

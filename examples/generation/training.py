@@ -8,7 +8,7 @@ import keras
 
 from common.batches import EpochOrder
 from common.callbacks import KeepOffProgressBar, RefuseDivergence, StopAfter
-from common.checkpoints import HISTORY, resume
+from common.checkpoints import METRICS, Backup, history_log, resume
 from common.image_data import ImageData
 from common.run_folder import (
     RunError,
@@ -23,7 +23,6 @@ from generation.evaluation import score_snapshots
 from generation.gan import GAN
 from generation.monitor import (
     SNAPSHOTS,
-    Backup,
     Snapshots,
     SpectralMonitor,
     by_step,
@@ -33,7 +32,6 @@ from generation.recipes import SCORING, Recipe
 from generation.variants import Variant
 from keras_mhe.callbacks import EnergyMonitor
 
-METRICS = "metrics.json"
 GENERATOR = "generator.keras"
 DISCRIMINATOR = "discriminator.keras"
 
@@ -100,7 +98,7 @@ def train(run: Run, data: ImageData, folder: Path) -> None:
     if recipe.batch_size > len(data.x_train):
         raise RunError(
             f"--batch_size={recipe.batch_size}, but there are "
-            f"{len(data.x_train)} images"
+            f"{len(data.x_train)} images. Give a smaller one."
         )
     is_finished = (folder / DISCRIMINATOR).exists()
     claim(folder, run.determines_weights, any_backend=is_finished)
@@ -117,8 +115,7 @@ def train(run: Run, data: ImageData, folder: Path) -> None:
     gan = build(run, data.x_train.shape[1:])
     first_epoch, _ = resume(gan, folder, len(batches), "generator_loss")
     if first_epoch < epochs:
-        history = keras.callbacks.CSVLogger(str(folder / HISTORY), append=True)
-        try:
+        with history_log(folder) as history:
             gan.fit(
                 batches,
                 epochs=epochs,
@@ -140,9 +137,6 @@ def train(run: Run, data: ImageData, folder: Path) -> None:
                     KeepOffProgressBar("energy", "min_angle", "sigma/"),
                 ],
             )
-        except Exception:
-            history.on_train_end()  # Closes its file.
-            raise
     write_atomically(folder / GENERATOR, gan.averaged_generator.save)
     write_atomically(folder / DISCRIMINATOR, gan.discriminator.save)
 
@@ -156,6 +150,7 @@ def scores_of(
         The metrics, as written to `METRICS`.
 
     Raises:
+        RunError: If there is no snapshot.
         DataError: If TensorFlow-GAN is not installed.
     """
     recipe = run.recipe
@@ -167,14 +162,21 @@ def scores_of(
     }
     if known is not None and asked.items() <= known["protocol"].items():
         return known
-    metrics = score_snapshots(
-        by_step((folder / SNAPSHOTS).glob("generator_*.keras")),
+    snapshots = by_step((folder / SNAPSHOTS).glob("generator_*.keras"))
+    if not snapshots:
+        raise RunError(
+            f"{folder} holds no snapshot of the generator to score. Train "
+            "again with another --output."
+        )
+    scores = score_snapshots(
+        snapshots,
         classifier,
         data,
         count=recipe.scored,
         splits=recipe.splits,
         seed=run.seed,
     )
+    metrics = {"source": data.source, **scores}
     write_json(folder / METRICS, metrics)
     return metrics
 

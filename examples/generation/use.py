@@ -1,5 +1,6 @@
 """What a saved generator is for: images, and their scores."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -40,8 +41,6 @@ def write_images(
         What was written, as text.
     """
     output = output or Path("generated.npz")
-    if output.suffix != ".npz":
-        raise DataError(f"--output must end in .npz. Received: {output}.")
     images = generate(load_generator(model), count, seed)
     write_arrays(output, images=images)
     picture = write_sheet(images[:SHEET], output.with_suffix(".png"))
@@ -49,22 +48,24 @@ def write_images(
 
 
 def images_to_score(
-    what: str, data: ImageData, count: int, seed: int
-) -> np.ndarray:
-    """Returns images of a saved generator, or real ones.
+    what: str, data: ImageData
+) -> Callable[[int, int], np.ndarray]:
+    """Returns what gives images of a saved generator, or real ones.
 
     Args:
         what: The generator's file, or `train` or `test` for real images.
         data: The data set.
-        count: Number of images; fewer if there are not so many real ones.
-        seed: Seed of the noise.
+
+    Returns:
+        From the number of images and the seed of the noise to the images;
+        fewer if there are not so many real ones.
 
     Raises:
         DataError: If the file is unusable, or of another data set.
     """
     if what in REAL:
         images: np.ndarray = getattr(data, f"x_{what}")
-        return images[evenly_chosen(len(images), count)]
+        return lambda count, _: images[evenly_chosen(len(images), count)]
     generator = load_generator(Path(what))
     shape = generator.output_shape[1:]
     if shape != data.x_train.shape[1:]:
@@ -72,7 +73,7 @@ def images_to_score(
             f"{what} makes images of shape {shape}, but {data.name} has "
             f"{data.x_train.shape[1:]}. Give its --dataset."
         )
-    return generate(generator, count, seed)
+    return lambda count, seed: generate(generator, count, seed)
 
 
 def evaluate(

@@ -5,12 +5,16 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from common.checkpoints import load_model
 from common.dataset_types import DataError
 from common.identity_data import IdentityData
 from keras_mhe.layers import AngularMargin
 from verification.methods import Method
 from verification.networks import embedding_network
 from verification.recipes import Recipe, Stage
+
+#: For a file that a user names.
+SAVED = "Give a .keras file that this program has saved."
 
 
 def build_model(
@@ -57,8 +61,7 @@ def embedding_of(model: keras.Model) -> keras.Model:
         features = model.get_layer("features").output
     except ValueError:
         raise DataError(
-            f"the model {model.name!r} has no layer named 'features'. Give a "
-            "model that this program has saved."
+            f"the model {model.name!r} has no layer named 'features'. {SAVED}"
         ) from None
     return keras.Model(model.inputs[0], features, name="embedding")
 
@@ -71,24 +74,6 @@ def predictor_of(model: keras.Model) -> keras.Model:
     )
 
 
-def load_model(path: Path) -> keras.Model:
-    """Loads a saved model, without running code that is in the file.
-
-    Raises:
-        DataError: If there is no such file, or it is not a Keras model.
-    """
-    if not path.is_file():
-        raise DataError(f"{path} is missing or not a file. Give a .keras file.")
-    try:
-        return keras.models.load_model(path, compile=False)
-    # Keras raises whatever the parts of a damaged or foreign file raise.
-    except Exception as error:
-        raise DataError(
-            f"{path} cannot be loaded as a Keras model ({error}). Give a file "
-            "that this program has saved."
-        ) from error
-
-
 def start_from(model: keras.Model, path: Path) -> None:
     """Copies the weights of a saved model.
 
@@ -99,7 +84,7 @@ def start_from(model: keras.Model, path: Path) -> None:
     Raises:
         DataError: If the file cannot be loaded, or has another network.
     """
-    saved = load_model(path)
+    saved = load_model(path, SAVED)
     weights = embedding_of(saved).get_weights()
     network = embedding_of(model)
     shapes = [weight.shape for weight in weights]

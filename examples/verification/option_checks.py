@@ -72,6 +72,8 @@ def check_options(
     command_line.refuse_two_jobs(parser, options, jobs)
     if options.embed and len(options.embed) < 2:
         parser.error("--embed needs a model and at least one image")
+    command_line.check_ending(parser, options, "evaluate", ".json")
+    command_line.check_ending(parser, options, "embed", ".npz")
     command_line.check_comparison(parser, options, SEEDS)
     _refuse_unused(parser, options)
     if options.dataset == "folders" and not options.embed:

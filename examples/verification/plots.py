@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from common.checkpoints import LAST, read_history
+from common.checkpoints import AGAIN, LAST, load_model, read_history
 from common.figures import (
     pairwise_angles,
     plot_mean_curves,
@@ -22,7 +22,6 @@ from verification.models import (
     build_model,
     class_vectors_of,
     embedding_of,
-    load_model,
     start_from,
 )
 from verification.scoring import embed, verify
@@ -53,7 +52,7 @@ def draw_run(
         The paths of the pictures.
     """
     title = f"{run.dataset}, {run.method.label}, seed {run.seed}"
-    model = load_model(folder / LAST)
+    model = load_model(folder / LAST, AGAIN)
     first = build_model(run.method, run.recipe, data, run.seed)
     if start is not None:
         start_from(first, start)

@@ -11,9 +11,10 @@ import numpy as np
 from common.batches import EpochOrder
 from common.callbacks import KeepOffProgressBar, RefuseDivergence, StopAfter
 from common.checkpoints import (
-    HISTORY,
     LAST,
+    METRICS,
     Checkpoints,
+    history_log,
     read_history,
     resume,
 )
@@ -39,7 +40,6 @@ from verification.monitor import VERIFICATION, VerificationMonitor
 from verification.recipes import Recipe
 from verification.scoring import blocks, class_vectors, outputs, verify
 
-METRICS = "metrics.json"
 EMBEDDING = "embedding.keras"
 
 _DIVERGED = (
@@ -147,30 +147,29 @@ def train(
     first = class_vectors(class_vectors_of(model))
     first_epoch, best = resume(model, folder, len(batches), VERIFICATION)
     if first_epoch < epochs or not (folder / LAST).exists():
-        history = keras.callbacks.CSVLogger(str(folder / HISTORY), append=True)
-        try:
-            model.fit(
-                batches,
-                epochs=epochs,
-                initial_epoch=first_epoch,
-                # The batches are shuffled already; Keras would change their
-                # order by a generator that a resume starts anew.
-                shuffle=False,
-                callbacks=[
-                    EpochOrder(batches),
-                    StopAfter(total_steps, len(batches)),
-                    RefuseDivergence(_DIVERGED),
-                    VerificationMonitor(data, mirror=recipe.mirror),
-                    history,
-                    Checkpoints(folder, best, VERIFICATION),
-                    KeepOffProgressBar("class_", "seconds", "cpu_seconds"),
-                ],
-            )
-        except Exception:
-            history.on_train_end()  # Closes its file.
-            if batches.error is not None:
-                raise batches.error from None
-            raise
+        with history_log(folder) as history:
+            try:
+                model.fit(
+                    batches,
+                    epochs=epochs,
+                    initial_epoch=first_epoch,
+                    # The batches are shuffled already; Keras would change
+                    # their order by a generator that a resume starts anew.
+                    shuffle=False,
+                    callbacks=[
+                        EpochOrder(batches),
+                        StopAfter(total_steps, len(batches)),
+                        RefuseDivergence(_DIVERGED),
+                        VerificationMonitor(data, mirror=recipe.mirror),
+                        history,
+                        Checkpoints(folder, best, VERIFICATION),
+                        KeepOffProgressBar("class_", "seconds", "cpu_seconds"),
+                    ],
+                )
+            except Exception:
+                if batches.error is not None:
+                    raise batches.error from None
+                raise
     write_atomically(folder / EMBEDDING, embedding_of(model).save)
     metrics = _final_metrics(model, data, recipe, folder)
     metrics |= {
@@ -231,9 +230,12 @@ def _train_accuracy(model: keras.Model, data: IdentityData) -> float:
 
 
 def _fingerprint(data: IdentityData) -> str:
-    """Returns a checksum of who is trained on and which pairs are scored."""
-    pairs = data.pairs
+    """Returns a checksum of who is trained on and which pairs are scored.
+
+    Of the images themselves their shape, as there may be very many.
+    """
     digest = hashlib.sha256("\n".join(data.identity_names).encode())
-    for array in (data.y_train, *astuple(pairs)):
+    shape = data.x_train.shape[1:]
+    for array in (shape, data.y_train, *astuple(data.pairs)):
         digest.update(np.ascontiguousarray(array, "int64").tobytes())
     return digest.hexdigest()

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from common.checkpoints import load_model
 from common.dataset_types import DataError
 from common.identity_data import Images, Pairs
 from common.image_files import ImageFiles, list_images
 from common.run_folder import write_arrays, write_json
-from verification.models import embedding_of, load_model
+from verification.models import SAVED, embedding_of
 from verification.scoring import embed, verify
 
 
@@ -35,7 +36,7 @@ def evaluate(
     Raises:
         DataError: If the model cannot be loaded, or is for other images.
     """
-    network = embedding_of(load_model(model))
+    network = embedding_of(load_model(model, SAVED))
     images, pairs = load_pairs(network.input_shape[1:])
     _check_shape(network.input_shape[1:], images.shape[1:], model)
     result = verify(network, images, pairs, mirror=mirror)
@@ -78,7 +79,7 @@ def write_embeddings(
     Raises:
         DataError: If the model or an image cannot be used.
     """
-    network = embedding_of(load_model(model))
+    network = embedding_of(load_model(model, SAVED))
     files: list[Path] = []
     for place in places:
         found = sorted(list_images(place).values()) if place.is_dir() else []

@@ -22,6 +22,7 @@ from alignment.faces import Face, find_face
 from alignment.folder_run import SKIPPED
 from alignment.photos import read_photo
 from alignment.warping import REFERENCE_POINTS
+from support.command_line import one_line, refused
 
 BOX = (10.0, 10.0, 60.0, 70.0)
 
@@ -259,8 +260,7 @@ def test_unusable_input(tmp_path, capsys, source, output, reason):
     (tmp_path / "blocked").mkdir()
     (tmp_path / "blocked" / "people").write_text("not a folder")
     assert run(tmp_path / source, tmp_path / output, Detector()) == 2
-    message = capsys.readouterr().err
-    assert len(message.splitlines()) == 1
+    message = one_line(capsys)
     assert message.startswith("align_faces.py: ")
     assert reason in message
 
@@ -279,21 +279,17 @@ def test_unusable_input(tmp_path, capsys, source, output, reason):
     ],
 )
 def test_wrong_command_line(arguments, message, capsys):
-    with pytest.raises(SystemExit) as error:
-        align_faces.main(arguments, Detector())
-    assert error.value.code == 2
-    assert message in capsys.readouterr().err
+    assert message in refused(align_faces.main, arguments, capsys)
 
 
 def test_missing_packages(monkeypatch, capsys):
     for module in ("mtcnn", "skimage"):
         monkeypatch.setitem(sys.modules, module, None)
     assert align_faces.main(["photos", "aligned"]) == 2
-    message = capsys.readouterr().err
+    message = one_line(capsys)
     assert "mtcnn, " in message
     assert "scikit-image" in message
     assert 'pip install ".[faces]"' in message
-    assert len(message.splitlines()) == 1
 
 
 def test_program_starts_by_itself():
@@ -333,10 +329,9 @@ def test_a_picture_that_cannot_be_written(tmp_path, capsys):
     face = Face(BOX, REFERENCE_POINTS)
     arguments = ["--example", str(tmp_path)]
     assert align_faces.main(arguments, lambda pixels: [face]) == 2
-    message = capsys.readouterr().err
-    assert len(message.splitlines()) == 1
+    message = one_line(capsys)
     assert "aligned_astronaut.png" in message
-    assert message.endswith("Give another place, for example by OUTPUT.\n")
+    assert message.endswith("Give another place, for example by OUTPUT.")
 
 
 def run(source, output, detector, *options):

@@ -1,6 +1,7 @@
 """The GAN program from its command line to its files."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -10,12 +11,13 @@ import pytest
 from PIL import Image
 
 from common.checkpoints import read_history
-from generation import evaluation
+from generation import evaluation, use
 from generation.monitor import SPECTRA, read_spectra
 from generation.training import DISCRIMINATOR, GENERATOR
 from keras_mhe.functional import singular_values
 from keras_mhe.layers import SpectralNormalization
 from mhe_gan import main
+from support.command_line import one_line
 from support.gan_program import (
     SMALL,
     fast_classifier,
@@ -34,12 +36,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "run"
     assert main([*SMALL, "--no-scores", "--seed=3", f"--output={folder}"]) == 0
     return folder
-
-
-def read_error(capsys: Capture) -> str:
-    message = capsys.readouterr().err
-    assert len(message.splitlines()) == 1
-    return message
 
 
 def test_run_fills_its_folder(finished: Path) -> None:
@@ -112,6 +108,7 @@ def test_scores_of_a_run_that_was_trained_without(
     assert (finished / GENERATOR).stat().st_mtime_ns == weights
 
     metrics = json.loads((finished / "metrics.json").read_text())
+    assert metrics["source"] == "sklearn.datasets.load_digits"
     protocol = metrics["protocol"]
     assert protocol["classifier"].startswith("digits_classifier_v1_")
     assert 0.0 < protocol["classifier_test_accuracy"] <= 1.0
@@ -252,7 +249,7 @@ def test_another_configuration_is_refused(
     command = [*SMALL, "--no-scores", f"--output={finished}"]
     capsys.readouterr()
     assert main(command) == 2
-    message = read_error(capsys)
+    message = one_line(capsys)
     assert "seed=3" in message
     assert "seed=0" in message
 
@@ -263,7 +260,7 @@ def test_diverging_run_ends_in_one_line(
     command = [*SMALL, "--no-scores", "--variant=baseline"]
     rate = "--learning_rate=1e30"
     assert main([*command, rate, f"--output={tmp_path / 'run'}"]) == 2
-    assert "the training diverged" in read_error(capsys)
+    assert "the training diverged" in one_line(capsys)
     assert not list(tmp_path.rglob("*.keras"))
 
 
@@ -292,7 +289,7 @@ def test_unusable_files(
     ending = ".json" if "evaluate" in option else ""
     output = f"--output={tmp_path / 'run'}{ending}"
     assert main([option.format(tmp_path), output]) == 2
-    assert message in read_error(capsys)
+    assert message in one_line(capsys)
     # It is noticed before a classifier is trained.
     assert not list(tmp_path.rglob("*classifier*"))
 
@@ -303,10 +300,38 @@ def test_missing_tensorflow_gan_is_noticed_before_the_training(
     monkeypatch.setitem(sys.modules, "tensorflow_gan", None)
     folder = tmp_path / "run"
     assert main([*SMALL, f"--output={folder}"]) == 2
-    message = read_error(capsys)
+    message = one_line(capsys)
     assert 'pip install ".[gan]"' in message
     assert "--no-scores" in message
     assert not folder.exists()
+
+
+def test_missing_tensorflow_gan_is_noticed_before_images_are_generated(
+    finished: Path, monkeypatch: Patch, capsys: Capture
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorflow_gan", None)
+    monkeypatch.setattr(use, "generate", lambda *_: pytest.fail("generated"))
+    capsys.readouterr()
+    assert main([f"--evaluate={finished / GENERATOR}"]) == 2
+    assert 'pip install ".[gan]"' in one_line(capsys)
+
+
+def test_a_run_without_snapshots_and_sheets(
+    finished: Path, tmp_path: Path, monkeypatch: Patch, capsys: Capture
+) -> None:
+    fast_classifier(monkeypatch, tmp_path / "home")
+    scores_by_numpy(monkeypatch)
+    folder = tmp_path / "run"
+    removed = shutil.ignore_patterns("snapshots", "samples*")
+    shutil.copytree(finished, folder, ignore=removed)
+    (folder / "metrics.json").unlink(missing_ok=True)
+    command = [*SMALL, "--seed=3", f"--output={folder}"]
+    assert main([*command, "--no-scores"]) == 0
+    pictures = capsys.readouterr().out.splitlines()[-1]
+    assert pictures.endswith("singular_values.png")
+    assert main([*command, "--scored=32"]) == 2
+    message = one_line(capsys)
+    assert "run holds no snapshot of the generator to score" in message
 
 
 @needs_tfgan

@@ -23,6 +23,7 @@ from keras_mhe import constraints, initializers, regularizers
 from keras_mhe.analysis import energy_gap
 from keras_mhe.functional import hyperspherical_energy
 from support import image_program as program
+from support.command_line import refused
 from support.tensors import as_float
 
 DECAY = keras.regularizers.L2(0.1)
@@ -181,10 +182,7 @@ def test_options_of_one_run(arguments, label):
     ],
 )
 def test_wrong_options(arguments, message, capsys):
-    with pytest.raises(SystemExit) as error:
-        command_line.parse(arguments)
-    assert error.value.code == 2
-    assert message in capsys.readouterr().err
+    assert message in refused(command_line.parse, arguments, capsys)
 
 
 def test_a_run_with_everything(tmp_path: Path, capsys):

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -13,9 +14,13 @@ from PIL import Image
 
 import keras_mhe
 from cifar100 import main
+from classification.options import parse, recipe_of
+from classification.recipes import SHORT
+from common.callbacks import CPU_SECONDS
 from common.checkpoints import read_history
 from keras_mhe.regularizers import PublishedMHE, RegularizerSum
 from support import image_program as program
+from support.command_line import one_line, refused
 
 PROGRAM = Path(program.__file__).parents[2] / "examples" / "cifar100.py"
 
@@ -40,6 +45,7 @@ def test_run_fills_its_folder(
 
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["steps"] == program.STEPS
+    assert metrics["source"] == "sklearn.datasets.load_digits"
     configuration = json.loads((folder / "configuration.json").read_text())
     assert configuration["run"]["seed"] == 3
     assert configuration["versions"]["keras"] == keras.__version__
@@ -108,6 +114,41 @@ def test_published_recipe_runs(tmp_path: Path) -> None:
     assert np.isfinite(read_history(folder)["loss"]).all()
 
 
+def test_time_of_a_step_in_less_than_an_epoch(tmp_path: Path) -> None:
+    """An epoch has three steps."""
+    arguments = [*program.SMALL, "--steps=2", f"--output={tmp_path}"]
+    assert main(arguments) == 0
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    seconds = read_history(tmp_path)[CPU_SECONDS][0]
+    milliseconds = metrics["cpu_milliseconds_per_step"]
+    assert milliseconds == pytest.approx(1000 * seconds / 2)
+
+
+def test_divergence_is_one_line_and_saves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--train_size=150", "--batch_size=50", "--width=0.0625"]
+    arguments = [*options, "--epochs=1", "--learning_rate=1e30"]
+    assert main([*arguments, f"--output={tmp_path}"]) == 2
+    message = one_line(capsys)
+    assert "the training diverged" in message
+    assert message.endswith(
+        "What was saved before is finite. Lower --learning_rate or the "
+        "strength, with another --output."
+    )
+    saved = {path.name for path in tmp_path.iterdir()}
+    first = {"configuration.json", "initial_energies.json", "history.csv"}
+    assert saved == first
+    assert not (tmp_path / "history.csv").read_text()
+
+
+def test_options_change_the_recipe() -> None:
+    recipe = recipe_of(parse(["--augmentation=crop", "--weight_decay=0.25"]))
+    assert recipe == replace(
+        SHORT["digits"], augmentation="crop", weight_decay=0.25
+    )
+
+
 def test_tensorboard_logs_or_says_what_is_missing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -133,7 +174,10 @@ def test_tensorboard_logs_or_says_what_is_missing(
         (["--dataset=cifar10", "--data_dir=missing"], ["missing"]),
         (["--dataset=cifar100", "--data_dir=missing"], ["missing"]),
         (["--dataset=fashion_mnist", "--data_dir=missing"], ["missing"]),
-        (["--train_size=100000"], ["--train_size=100000", "1437"]),
+        (
+            ["--train_size=100000"],
+            ["--train_size=100000, but there are 1437 images. Give fewer."],
+        ),
         (["--validation_size=361"], ["--validation_size=361", "360"]),
     ],
 )
@@ -147,8 +191,7 @@ def test_unusable_data_is_one_line_and_code_2(
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "run"
     assert main([*arguments, f"--output={folder}"]) == 2
-    message = capsys.readouterr().err
-    assert len(message.splitlines()) == 1
+    message = one_line(capsys)
     assert all(part in message for part in parts)
     assert not folder.exists()
     assert not list(tmp_path.rglob(".unfinished*"))
@@ -174,15 +217,17 @@ def test_unusable_data_is_one_line_and_code_2(
             ["--compare", "mhe:0", "--seeds", "1", "1"],
             "--seeds names",
         ),
+        (
+            ["--compare", "mhe:0", "--tensorboard"],
+            "--tensorboard does nothing with --compare",
+        ),
+        (["--data_dir=x"], "--data_dir does nothing with digits"),
     ],
 )
 def test_wrong_options_exit_with_code_2(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as exit_:
-        main(arguments)
-    assert exit_.value.code == 2
-    assert message in capsys.readouterr().err
+    assert message in refused(main, arguments, capsys)
 
 
 def test_help_shows_the_defaults(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """Networks, recipes, batches and scores of the SphereFace+ program."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -36,6 +37,7 @@ from verification.models import (
 from verification.networks import embedding_network
 from verification.recipes import SHORT, Recipe, Stage, published_recipe
 from verification.scoring import class_vectors, embed, verify
+from verification.training import _fingerprint
 
 
 def _data() -> IdentityData:
@@ -258,8 +260,17 @@ def test_identities_can_be_left_out() -> None:
     )
     subset = Subset(data.x_train, np.array([3, 1, 2]))
     np.testing.assert_array_equal(subset[1:], data.x_train[[1, 2]])
-    with pytest.raises(DataError, match="--identities=6, but there are 5"):
+    with pytest.raises(
+        DataError, match=r"=6, but there are 5 to train on\. Give fewer\."
+    ):
         with_identities(data, 6, seed=0)
+
+
+def test_images_of_another_size_are_other_data() -> None:
+    data = _data()
+    larger = replace(data, x_train=np.zeros((20, 8, 9, 1), "uint8"))
+    assert _fingerprint(data) == _fingerprint(_data())
+    assert _fingerprint(data) != _fingerprint(larger)
 
 
 def test_mirrored_features_are_appended() -> None:
