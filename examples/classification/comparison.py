@@ -11,13 +11,9 @@ from classification.methods import Method
 from classification.plots import draw_comparison
 from classification.training import Run, train
 from common.image_data import ImageData
-from common.paired_statistics import (
-    markdown_table,
-    paired_difference,
-    spread,
-    with_sign,
-)
+from common.paired_statistics import paired_difference, spread
 from common.study import read_histories, train_all, write_results
+from common.tables import markdown_table, with_sign
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from classification.neuron_terms import (
     NeuronTerm,
 )
 from common.energy_names import POWERS
+from common.labels import exact
 from keras_mhe import MHE
 from keras_mhe.regularizers import RegularizerSum
 
@@ -84,7 +85,7 @@ class Method:
             labels.insert(0, f"{self.model_name}:{self.power_s}")
         label = "+".join(labels) or "baseline"
         if self.learning_rate is not None:
-            label += f"@{self.learning_rate:g}"
+            label += f"@{exact(self.learning_rate)}"
         return label
 
     @property

@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from common.labels import exact
 from keras_mhe import constraints, initializers, regularizers
 
 #: Relatives of the energy and the strength that they have without a number.
@@ -71,9 +72,7 @@ class NeuronTerm:
         """The text that `parse` reads."""
         if self.number is None:
             return self.name
-        short = f"{self.number:g}"
-        exact = short if float(short) == self.number else repr(self.number)
-        return f"{self.name}:{exact}"
+        return f"{self.name}:{exact(self.number)}"
 
     def regularizer(self, *, output_layer: bool) -> Any:
         """Returns the term of `RELATIVES` for one kernel.

@@ -16,9 +16,10 @@ from classification.training import (
     initial_model,
     is_hidden_gap,
 )
+from common.angles import pairwise_angles
 from common.checkpoints import AGAIN, LAST, load_model, read_history
 from common.figures import (
-    pairwise_angles,
+    plot_angles,
     plot_mean_curves,
     plot_paired_values,
     save_figure,
@@ -30,7 +31,6 @@ from keras_mhe.analysis import (
     NeuronKernel,
     neuron_kernels,
     optimal_angles,
-    random_angle_density,
 )
 
 if TYPE_CHECKING:
@@ -151,20 +151,7 @@ def _angle_figure(
     for axes, index in zip(figure.subplots(1, 4), chosen, strict=True):
         kernel = after[index]
         angles = [pairwise_angles(_columns(k)) for k in (before[index], kernel)]
-        edges = np.linspace(
-            min(map(np.min, angles)), max(map(np.max, angles)), 61
-        )
-        filled = {"density": True, "histtype": "stepfilled", "alpha": 0.5}
-        axes.hist(angles[0], edges, color="0.5", label="before", **filled)
-        axes.hist(angles[1], edges, color="C0", label="after", **filled)
-        grid = np.linspace(edges[0], edges[-1], 400)
-        axes.plot(
-            grid,
-            random_angle_density(grid, kernel.dim),
-            "k--",
-            lw=1,
-            label="random",
-        )
+        plot_angles(axes, *angles, dim=kernel.dim, bins=60)
         is_output = index == len(after) - 1
         optimum = drawn_optima(
             kernel.num_neurons, kernel.dim, half_space and not is_output
@@ -180,7 +167,6 @@ def _angle_figure(
             fontsize="medium",
         )
         axes.set_xlabel("degrees")
-        axes.set_yticks([])
     unique = {}
     for axes in figure.axes:
         handles, labels = axes.get_legend_handles_labels()

@@ -8,6 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from common.run_folder import write_atomically
+from keras_mhe.analysis import random_angle_density
+
+#: Arguments for a histogram of several, one over the other.
+FILLED = {"density": True, "histtype": "stepfilled", "alpha": 0.5}
 
 
 def save_figure(figure: Figure, path: Path, dpi: int = 110) -> Path:
@@ -71,9 +75,23 @@ def plot_paired_values(axes: Axes, values: np.ndarray) -> None:
     axes.set_xlim(-0.5, len(values) - 0.5)
 
 
-def pairwise_angles(neurons: np.ndarray) -> np.ndarray:
-    """Angles of all pairs of the columns of a matrix, in degrees."""
-    columns = neurons.astype("float64")
-    columns = columns / np.linalg.norm(columns, axis=0)
-    cosines = (columns.T @ columns)[np.triu_indices(columns.shape[1], k=1)]
-    return np.degrees(np.arccos(np.clip(cosines, -1.0, 1.0)))
+def plot_angles(
+    axes: Axes, before: np.ndarray, after: np.ndarray, dim: int, bins: int
+) -> None:
+    """Draws angles before and after a training, and the random density.
+
+    Args:
+        axes: Where.
+        before: Angles of all pairs of directions, in degrees.
+        after: The same after the training.
+        dim: Dimension of the directions.
+        bins: Number of bins of the histograms.
+    """
+    both = np.concatenate([before, after])
+    edges = np.linspace(both.min(), both.max(), bins + 1)
+    axes.hist(before, edges, color="0.5", label="before", **FILLED)
+    axes.hist(after, edges, color="C0", label="after", **FILLED)
+    grid = np.linspace(edges[0], edges[-1], 400)
+    density = random_angle_density(grid, dim)
+    axes.plot(grid, density, "k--", lw=1, label="random")
+    axes.set_yticks([])

@@ -8,17 +8,13 @@ from typing import Any
 import numpy as np
 
 from common.image_data import ImageData
-from common.paired_statistics import (
-    markdown_table,
-    paired_difference,
-    spread,
-    with_sign,
-)
+from common.paired_statistics import paired_difference, spread
 from common.run_folder import read_json, write_json
 from common.study import run_folder, train_all, write_results
+from common.subsets import evenly_chosen
+from common.tables import markdown_table, with_sign
 from generation.classifier import Classifier
 from generation.evaluation import (
-    evenly_chosen,
     protocol,
     real_features,
     score_images,

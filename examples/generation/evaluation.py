@@ -12,6 +12,7 @@ from common.checkpoints import load_model
 from common.dataset_types import DataError
 from common.image_data import ImageData
 from common.run_folder import versions
+from common.subsets import evenly_chosen
 from generation.batches import to_pixels
 from generation.classifier import Classifier
 from generation.networks import NOISE_SIZE
@@ -52,11 +53,6 @@ def score_images(
     """Scores images against the features of real ones."""
     (scores,) = score([classifier(images)], real_features, num_splits=splits)
     return scores
-
-
-def evenly_chosen(total: int, count: int) -> np.ndarray:
-    """Returns numbers of images, at most `count` and all different."""
-    return np.unique(np.linspace(0, total - 1, count).astype("int64"))
 
 
 def real_features(

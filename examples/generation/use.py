@@ -9,9 +9,9 @@ import numpy as np
 from common.dataset_types import DataError
 from common.image_data import ImageData
 from common.run_folder import write_arrays, write_json
+from common.subsets import evenly_chosen
 from generation.classifier import Classifier
 from generation.evaluation import (
-    evenly_chosen,
     generate,
     load_generator,
     protocol,

@@ -7,6 +7,7 @@ from keras import layers
 
 from common.energy_names import POWERS as NAMED_POWERS
 from common.energy_names import energy_named
+from common.labels import exact
 from keras_mhe import MHE
 from keras_mhe.layers import SpectralNormalization
 
@@ -69,7 +70,8 @@ class Variant:
         """The text that `parse` reads."""
         if not self.has_energy or self.power_s == "published":
             return self.name
-        return f"{self.name}:{self.space}:{self.power_s}@{self.strength:g}"
+        strength = exact(self.strength)
+        return f"{self.name}:{self.space}:{self.power_s}@{strength}"
 
     @property
     def folder(self) -> str:

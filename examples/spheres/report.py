@@ -11,14 +11,15 @@ from mpl_toolkits.mplot3d import Axes3D
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 from scipy.spatial import ConvexHull
 
-from common.figures import pairwise_angles, save_figure
-from common.paired_statistics import markdown_table
+from common.angles import pairwise_angles
+from common.figures import save_figure
 from common.run_folder import (
     versions,
     write_arrays,
     write_json,
     write_text,
 )
+from common.tables import markdown_table
 from spheres.spreading import Result
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from keras import ops, utils
 
+from common.angles import pairwise_angles
 from keras_mhe.functional import hyperspherical_energy
 from spheres.best_known import BestKnown, best_known
 from spheres.problem import Problem
@@ -35,12 +36,10 @@ class Result:
     @property
     def smallest_angle(self) -> float:
         """Of two points, or lines in half space, in degrees."""
-        columns = self.points.astype("float64")
-        columns = columns / np.linalg.norm(columns, axis=0)
-        cosines = (columns.T @ columns)[np.triu_indices(columns.shape[1], 1)]
+        angles = pairwise_angles(self.points)
         if self.problem.half_space:
-            cosines = abs(cosines)
-        return float(np.degrees(np.arccos(min(cosines.max(), 1.0))))
+            angles = np.minimum(angles, 180.0 - angles)
+        return float(angles.min())
 
     def excess(self, energy: float) -> float:
         """Relative difference to the energy to compare with."""

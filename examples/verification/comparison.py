@@ -8,18 +8,14 @@ from typing import Any
 import numpy as np
 
 from common.identity_data import IdentityData
-from common.paired_statistics import (
-    markdown_table,
-    paired_difference,
-    spread,
-    with_sign,
-)
+from common.paired_statistics import paired_difference, spread
 from common.study import (
     read_histories,
     run_folder,
     train_all,
     write_results,
 )
+from common.tables import markdown_table, with_sign
 from verification.methods import Method
 from verification.plots import draw_comparison
 from verification.training import Run, train_from_start

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import keras
 
 from common.energy_names import POWERS, energy_named
+from common.labels import exact
 from keras_mhe import MHE
 from keras_mhe.layers import (
     AngularMargin,
@@ -108,9 +109,10 @@ class Method:
         """The text that `parse` reads."""
         label = self.head
         if self.margin is not None:
-            label += f":{self.margin:g}"
+            label += f":{exact(self.margin)}"
         if self.energy != "none":
-            label += f"+{self.energy}:{self.power_s}@{self.strength:g}"
+            strength = exact(self.strength)
+            label += f"+{self.energy}:{self.power_s}@{strength}"
         return label
 
     @property

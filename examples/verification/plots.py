@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
+from common.angles import pairwise_angles
 from common.checkpoints import AGAIN, LAST, load_model, read_history
 from common.figures import (
-    pairwise_angles,
+    FILLED,
+    plot_angles,
     plot_mean_curves,
     plot_paired_values,
     save_figure,
     style_of,
 )
 from common.identity_data import IdentityData
-from keras_mhe.analysis import random_angle_density
 from keras_mhe.metrics import Verification
 from verification.models import (
     build_model,
@@ -207,22 +208,15 @@ def _verification_figure(
         f"true positive rate, %; AUC {result.auc:.4f}, EER {result.eer:.2%}"
     )
     edges = np.linspace(result.scores.min(), result.scores.max(), 61)
-    style = {"density": True, "histtype": "stepfilled", "alpha": 0.5}
-    scores.hist(result.scores[is_same], edges, label="genuine", **style)
-    scores.hist(result.scores[~is_same], edges, label="impostor", **style)
+    scores.hist(result.scores[is_same], edges, label="genuine", **FILLED)
+    scores.hist(result.scores[~is_same], edges, label="impostor", **FILLED)
     scores.axvline(result.thresholds.mean(), color="black", lw=1, ls="--")
     scores.set_title(f"cosines of pairs; accuracy {result.accuracy:.2%}")
     scores.set_yticks([])
     scores.legend()
-    both = [pairwise_angles(vectors) for vectors in class_vectors]
-    edges = np.linspace(min(map(np.min, both)), max(map(np.max, both)), 81)
-    angles.hist(both[0], edges, color="0.5", label="before", **style)
-    angles.hist(both[1], edges, color="C0", label="after", **style)
-    grid = np.linspace(edges[0], edges[-1], 400)
-    density = random_angle_density(grid, len(class_vectors[0]))
-    angles.plot(grid, density, "k--", lw=1, label="random")
+    both = map(pairwise_angles, class_vectors)
+    plot_angles(angles, *both, dim=len(class_vectors[0]), bins=80)
     angles.set_title("angles between class vectors, °")
-    angles.set_yticks([])
     angles.legend()
     return figure
 

@@ -25,6 +25,7 @@ from common.run_folder import (
     write_atomically,
     write_json,
 )
+from common.subsets import evenly_chosen
 from common.verified_files import sha256_of
 from verification.batches import IdentityBatches
 from verification.methods import Method
@@ -220,8 +221,7 @@ def _train_accuracy(model: keras.Model, data: IdentityData) -> float:
     Of very many images 20,000, evenly chosen.
     """
     predictor = predictor_of(model)
-    count = len(data.x_train)
-    chosen = np.unique(np.linspace(0, count - 1, 20_000).astype("int64"))
+    chosen = evenly_chosen(len(data.x_train), 20_000)
     nearest = [
         outputs(predictor, pixels).argmax(axis=-1)
         for pixels in blocks(Subset(data.x_train, chosen))

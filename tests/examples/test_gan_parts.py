@@ -28,7 +28,13 @@ PIXELS = RNG.integers(0, 256, (10, 8, 8, 1), dtype="uint8")
 
 
 @pytest.mark.parametrize(
-    "label", [*VARIANTS, "mhe:half:2@0.1", "sn_mhe:full:a0@3"]
+    "label",
+    [
+        *VARIANTS,
+        "mhe:half:2@0.1",
+        "sn_mhe:full:a0@3",
+        "mhe:half:2@0.12345678",
+    ],
 )
 def test_labels_are_read_back(label):
     variant = Variant.parse(label)

@@ -68,6 +68,7 @@ def test_one_seed_has_no_spread() -> None:
         "minimum_energy@0.02",
         "separation:1e+06+descent:1e-05",
         "separation:1.0000001",
+        "half_mhe:2@0.050000001",
         "half_mhe:2+gram_determinant:2+max_energy:0.5+minimum_energy",
     ],
 )

@@ -98,6 +98,7 @@ def test_table_by_hand() -> None:
         "cosface:0.35",
         "arcface:0.5+batch:2@100",
         "sphereface2:0.4+batch:0@10",
+        "arcface:0.12345678+batch:2@1234567.5",
     ],
 )
 def test_method_labels_are_read_back(text: str) -> None:

@@ -18,8 +18,8 @@ from classification.recipes import (
     PublishedCrossEntropy,
     learning_rate_schedule,
 )
+from common.angles import pairwise_angles
 from common.batches import random_flips
-from common.figures import pairwise_angles
 from common.run_folder import claim, read_json
 
 
