@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -82,6 +83,19 @@ def verify(
         center=True,
         false_positive_rates=(1e-2, 1e-3),
     )
+
+
+def scores_of(result: Verification) -> dict[str, Any]:
+    """Returns the scores by the names that they have in JSON files."""
+    return {
+        "verification_accuracy": result.accuracy,
+        "verification_spread_of_folds": float(result.accuracy_of_folds.std()),
+        "equal_error_rate": result.eer,
+        "auc": result.auc,
+        "tpr_at_fpr": {
+            f"{rate:g}": tpr for rate, tpr in result.tpr_at_fpr.items()
+        },
+    }
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,13 @@ from verification.models import (
 )
 from verification.monitor import VERIFICATION, VerificationMonitor
 from verification.recipes import Recipe
-from verification.scoring import blocks, class_vectors, outputs, verify
+from verification.scoring import (
+    blocks,
+    class_vectors,
+    outputs,
+    scores_of,
+    verify,
+)
 
 EMBEDDING = "embedding.keras"
 
@@ -197,13 +203,7 @@ def _final_metrics(
     history = read_history(folder)
     return {
         "source": data.source,
-        "verification_accuracy": result.accuracy,
-        "verification_spread_of_folds": float(result.accuracy_of_folds.std()),
-        "equal_error_rate": result.eer,
-        "auc": result.auc,
-        "tpr_at_fpr": {
-            f"{rate:g}": tpr for rate, tpr in result.tpr_at_fpr.items()
-        },
+        **scores_of(result),
         "train_accuracy": _train_accuracy(model, data),
         "best_verification_accuracy": float(history[VERIFICATION].max()),
         "best_epoch": int(history[VERIFICATION].argmax()) + 1,

@@ -1,7 +1,6 @@
 """What a saved model is for: scores, and embeddings of new images."""
 
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from common.identity_data import Images, Pairs
 from common.image_files import ImageFiles, list_images
 from common.run_folder import write_arrays, write_json
 from verification.models import SAVED, embedding_of
-from verification.scoring import embed, verify
+from verification.scoring import embed, scores_of, verify
 
 
 def evaluate(
@@ -41,14 +40,12 @@ def evaluate(
     _check_shape(network.input_shape[1:], images.shape[1:], model)
     result = verify(network, images, pairs, mirror=mirror)
     if output is not None:
-        arrays = {"scores", "false_positive_rates", "true_positive_rates"}
-        numbers: dict[str, Any] = {
-            name: value.tolist() if isinstance(value, np.ndarray) else value
-            for name, value in asdict(result).items()
-            if name not in arrays
+        folds = {
+            "accuracy_of_folds": result.accuracy_of_folds.tolist(),
+            "thresholds": result.thresholds.tolist(),
         }
         what = {"model": str(model), "pairs": len(pairs), "mirror": mirror}
-        write_json(output, what | numbers)
+        write_json(output, what | scores_of(result) | folds)
     rates = ", ".join(
         f"{tpr:.2%} at FPR {rate:g}" for rate, tpr in result.tpr_at_fpr.items()
     )

@@ -1,6 +1,7 @@
 """The SphereFace+ program from its command line to its files."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -14,8 +15,17 @@ from keras_mhe import MHE
 from keras_mhe.metrics import verify_pairs
 from sphereface_plus import main
 from support.command_line import one_line, refused
-from support.small_identities import DATA, SMALL, write_identities
+from support.small_identities import (
+    DATA,
+    SMALL,
+    TRAINING,
+    write_identities,
+    write_pairs,
+)
+from verification.choices import method_of, recipe_of
 from verification.methods import MARGINS
+from verification.options import parse
+from verification.recipes import SHORT
 
 
 @pytest.fixture(scope="module")
@@ -113,11 +123,58 @@ def test_evaluate(
     assert main(arguments) == 0
     metrics = json.loads((trained / "metrics.json").read_text())
     scores = json.loads(output.read_text())
-    assert scores["accuracy"] == pytest.approx(metrics["verification_accuracy"])
-    assert scores["eer"] == pytest.approx(metrics["equal_error_rate"])
+    for score in (
+        "verification_accuracy",
+        "verification_spread_of_folds",
+        "equal_error_rate",
+        "auc",
+        "tpr_at_fpr",
+    ):
+        assert scores[score] == pytest.approx(metrics[score])
+    accuracies = scores["accuracy_of_folds"]
+    assert np.mean(accuracies) == pytest.approx(scores["verification_accuracy"])
+    assert len(scores["thresholds"]) == len(accuracies) == 10
     assert scores["mirror"] is True
     printed = capsys.readouterr().out
-    assert f"{scores['accuracy']:.2%} right (10 folds" in printed
+    assert f"{scores['verification_accuracy']:.2%} right (10 folds" in printed
+
+
+def test_pairs_of_lfw(
+    people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All identities are trained on; other people are verified."""
+    file, images = write_pairs(tmp_path)
+    folder = tmp_path / "run"
+    pairs = ["--dataset=folders", f"--pairs_file={file}"]
+    pairs += [f"--pairs_dir={images}"]
+    training = [*TRAINING, f"--data_dir={people}", f"--output={folder}"]
+    assert main([*pairs, *training]) == 0
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert str(file) in metrics["source"]
+    head = keras.models.load_model(folder / "last.keras").get_layer("head")
+    assert head.units == 26
+    capsys.readouterr()
+    scores = tmp_path / "scores.json"
+    model = folder / "embedding.keras"
+    assert main([*pairs, f"--evaluate={model}", f"--output={scores}"]) == 0
+    assert "40 pairs: " in capsys.readouterr().out
+    found = json.loads(scores.read_text())
+    for score in ("verification_accuracy", "auc"):
+        assert found[score] == pytest.approx(metrics[score])
+
+
+def test_options_change_the_recipe() -> None:
+    given = {
+        "lambda_base": 500.0,
+        "lambda_gamma": 0.5,
+        "lambda_power": 2.0,
+        "lambda_min": 3.0,
+        "weight_decay": 0.25,
+    }
+    arguments = [f"--{name}={value}" for name, value in given.items()]
+    options = parse([*DATA, "--data_dir=x", *arguments, "--no-mirror"])
+    recipe = recipe_of(options, method_of(options))
+    assert recipe == replace(SHORT["folders"], mirror=False, **given)
 
 
 def test_embed_writes_embeddings_of_folders_and_files(

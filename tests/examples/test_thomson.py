@@ -157,6 +157,41 @@ def test_program(more, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
+    ("more", "note"),
+    [
+        ([], None),
+        (["--points", "9"], "No arrangement goes below a bound, and few"),
+        (["--distance=angular"], "With angles in full space the simplex is"),
+    ],
+    ids=str,
+)
+def test_notes_on_what_is_compared_with(more, note, tmp_path, capsys):
+    command = ["--points", "4", "--ways", "lbfgs", "--starts=1", "--steps=20"]
+    assert thomson.main([*command, f"--output={tmp_path}", *more]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith(note or "1 of 1 to 2e-06 in every way")
+    found = json.loads((tmp_path / "energies.json").read_text())
+    (result,) = found["results"]
+    is_angular = "--distance=angular" in more
+    assert result["distance"] == ("angular" if is_angular else "euclidean")
+
+
+def test_a_seed_gives_the_same_points(tmp_path):
+    command = ["--points", "4", "--ways", "lbfgs", "--starts=1", "--steps=5"]
+    ends = []
+    for folder, seed in (("a", 3), ("b", 3), ("c", 4)):
+        output = tmp_path / folder
+        options = [f"--seed={seed}", f"--output={output}"]
+        assert thomson.main([*command, *options]) == 0
+        found = json.loads((output / "energies.json").read_text())
+        assert found["seed"] == seed
+        with np.load(output / "points.npz") as points:
+            ends.append(points["points_4"])
+    np.testing.assert_array_equal(ends[0], ends[1])
+    assert not np.allclose(ends[0], ends[2])
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--points", "1"], "argument --points: invalid"),

@@ -20,9 +20,35 @@ TRAINING = [
 SMALL = [*DATA, *TRAINING]
 
 
-def write_identities(root: Path, identities: int = 26, images: int = 6) -> Path:
+def write_pairs(root: Path) -> tuple[Path, Path]:
+    """Writes a list of pairs as that of LFW, and the images that it names.
+
+    Ten folds, of two people with two images each.
+
+    Returns:
+        The file and the folder.
+    """
+    folder = write_identities(root / "lfw", identities=20, images=2, seed=1)
+    names = sorted(person.name for person in folder.iterdir())
+    lines = ["10\t2"]
+    for one, other in zip(names[::2], names[1::2], strict=True):
+        lines += [f"{one}_test\t1\t2", f"{other}_test\t1\t2"]
+        lines += [f"{one}_test\t{k}\t{other}_test\t{k}" for k in (1, 2)]
+    for name in names:
+        person = (folder / name).rename(folder / f"{name}_test")
+        for index in (0, 1):
+            file = f"{person.name}_{index + 1:04}.png"
+            (person / f"{index:04}.png").rename(person / file)
+    path = root / "pairs.txt"
+    path.write_text("\n".join(lines) + "\n")
+    return path, folder
+
+
+def write_identities(
+    root: Path, identities: int = 26, images: int = 6, seed: int = 0
+) -> Path:
     """Writes noisy images of a pattern for each identity; returns the root."""
-    generator = np.random.default_rng(0)
+    generator = np.random.default_rng(seed)
     for identity in range(identities):
         folder = root / f"person_{identity:02}"
         folder.mkdir(parents=True)
