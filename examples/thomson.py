@@ -55,7 +55,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="of the distance; 0 is the logarithm",
     )
     parser.add_argument(
-        "--distance", choices=("euclidean", "angular"), default="euclidean"
+        "--distance",
+        choices=("euclidean", "angular"),
+        default="euclidean",
+        help="chords, or the angles of points",
     )
     parser.add_argument(
         "--half_space",
@@ -78,7 +81,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=1000,
         help="steps of each way at most",
     )
-    parser.add_argument("--seed", type=option_types.seed, default=0)
+    parser.add_argument(
+        "--seed",
+        type=option_types.seed,
+        default=0,
+        help="of the random beginnings",
+    )
     parser.add_argument(
         "--output", type=Path, default=Path("runs/thomson"), help="a folder"
     )

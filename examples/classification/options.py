@@ -36,11 +36,25 @@ _METHOD = (
     "seed",
 )
 _SEEDS = (0, 1, 2)
+#: Columns of the table of recipes.
+_SHOWN = {
+    "length": "length",
+    "batch": "batch_size",
+    "rate": "learning_rate",
+    "decay": "weight_decay",
+    "width": "width",
+    "augmentation": "augmentation",
+    "BN momentum": "batch_norm_momentum",
+}
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Reads the command line; exits with code 2 if it is wrong."""
-    parser = command_line.program_parser(_DESCRIPTION + _table_of_defaults())
+    by_recipe = command_line.BY_RECIPE
+    table = command_line.table_of_recipes(
+        {**SHORT, "published": PUBLISHED}, _SHOWN
+    )
+    parser = command_line.program_parser(_DESCRIPTION + table)
     method = parser.add_argument_group("method")
     method.add_argument(
         "--model_name",
@@ -72,16 +86,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default="digits",
         help="digits comes with scikit-learn (default: %(default)s)",
     )
-    data.add_argument(
-        "--data_dir",
-        type=Path,
-        help="file or folder with the data set; else where it is usually "
-        "installed, else keras.datasets",
-    )
+    command_line.add_data_dir(data)
     data.add_argument(
         "--train_size",
         type=option_types.positive_int,
-        help="train on so many images, equally many of each class",
+        help="train on so many images, equally many of each class (default: "
+        "all)",
     )
     data.add_argument(
         "--validation_size",
@@ -98,22 +108,37 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "steps of the published program (default: %(default)s)",
     )
     command_line.add_length(training)
-    training.add_argument("--batch_size", type=option_types.positive_int)
-    training.add_argument("--learning_rate", type=option_types.positive_float)
+    training.add_argument(
+        "--batch_size",
+        type=option_types.positive_int,
+        help=f"images of a step {by_recipe}",
+    )
+    training.add_argument(
+        "--learning_rate",
+        type=option_types.positive_float,
+        help=f"largest rate of the schedule {by_recipe}",
+    )
     training.add_argument(
         "--weight_decay",
         type=option_types.non_negative_float,
-        help="factor of half the squared norm of all variables",
+        help=f"factor of half the squared norm of all variables {by_recipe}",
     )
     training.add_argument(
         "--width",
         type=option_types.positive_float,
-        help="factor of the numbers of filters; 1 is CNN-9 as published",
+        help="factor of the numbers of filters; 1 is CNN-9 as published "
+        f"{by_recipe}",
     )
     training.add_argument(
-        "--augmentation", choices=("none", "crop", "crop_flip")
+        "--augmentation",
+        choices=("none", "crop", "crop_flip"),
+        help=f"random crops, and mirroring, of training images {by_recipe}",
     )
-    training.add_argument("--seed", type=option_types.seed, help="default: 0")
+    training.add_argument(
+        "--seed",
+        type=option_types.seed,
+        help="of weights, order, augmentation and drawn images (default: 0)",
+    )
     output = parser.add_argument_group("output")
     output.add_argument(
         "--output",
@@ -125,7 +150,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--tensorboard",
         action="store_true",
         default=None,
-        help="write TensorBoard logs too; needs TensorFlow and TensorBoard",
+        help="write TensorBoard logs too; needs TensorFlow and TensorBoard "
+        "(default: no)",
     )
     command_line.add_comparison(
         parser,
@@ -179,25 +205,6 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
     return replace(recipe, **changes)
 
 
-def _table_of_defaults() -> str:
-    shown = {
-        "epochs": "epochs",
-        "batch_size": "batch",
-        "learning_rate": "rate",
-        "width": "width",
-        "augmentation": "augmentation",
-        "batch_norm_momentum": "BN momentum",
-    }
-    lines = [f"  {'':15}" + "".join(f"{name:>13}" for name in shown.values())]
-    for dataset, recipe in {**SHORT, "published": PUBLISHED}.items():
-        values = [getattr(recipe, name) for name in shown]
-        cells = ["42500 steps" if value is None else value for value in values]
-        lines.append(
-            f"  {dataset:15}" + "".join(f"{cell!s:>13}" for cell in cells)
-        )
-    return "\n".join(lines)
-
-
 def _term_among(names: Iterable[str]) -> Callable[[str], NeuronTerm]:
     """Returns a reader of terms with one of the names."""
 
@@ -219,4 +226,4 @@ def _help_of(kind: str, names: Iterable[str]) -> str:
         "energy gap, or length of the neurons",
         "initializer": "where neurons start",
     }[kind]
-    return f"{what}: {shown}"
+    return f"{what}: {shown} (default: none)"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import keras
 from keras import ops
 
-from common.schedules import warmup_and_cosine
+from common.schedules import length_of, warmup_and_cosine
 
 LABEL_SMOOTHING = 0.01
 
@@ -37,6 +37,11 @@ class Recipe:
     augmentation: str
     batch_norm_momentum: float
     is_published: bool
+
+    @property
+    def length(self) -> str:
+        """How long the training is, as text."""
+        return length_of(self.epochs, self.steps)
 
 
 #: As published: 42,500 steps, of which the first thousands stay near chance.

@@ -1,10 +1,15 @@
 """What the command lines of several programs have in common."""
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
 from common import option_types
+
+#: End of the help of an option that stands in the recipe.
+BY_RECIPE = "(default: by recipe)"
 
 
 def program_parser(description: str) -> argparse.ArgumentParser:
@@ -27,11 +32,51 @@ def read_by(parse: Callable[[str], Any]) -> Callable[[str], Any]:
     return read
 
 
+def table_of_recipes(
+    recipes: Mapping[str, Any], columns: Mapping[str, str]
+) -> str:
+    """Returns a table for `--help`, a line for each recipe.
+
+    Args:
+        recipes: The recipes by the names of the lines.
+        columns: For each title the attribute that stands below, as
+            `training.learning_rate`.
+    """
+    rows = [("", *columns)]
+    for name, recipe in recipes.items():
+        cells = [attrgetter(path)(recipe) for path in columns.values()]
+        rows.append((name, *map(str, cells)))
+    first, *others = (max(map(len, c)) for c in zip(*rows, strict=True))
+    return "\n".join(
+        f"  {name:<{first}}"
+        + "".join(f"  {c:>{w}}" for c, w in zip(cells, others, strict=True))
+        for name, *cells in rows
+    )
+
+
 def add_length(group: Any) -> None:
     """Adds `--epochs` and `--steps`, of which one may be given."""
     length = group.add_mutually_exclusive_group()
-    length.add_argument("--epochs", type=option_types.positive_int)
-    length.add_argument("--steps", type=option_types.positive_int)
+    length.add_argument(
+        "--epochs",
+        type=option_types.positive_int,
+        help=f"passes over the training images {BY_RECIPE}",
+    )
+    length.add_argument(
+        "--steps",
+        type=option_types.positive_int,
+        help=f"training steps, instead of --epochs {BY_RECIPE}",
+    )
+
+
+def add_data_dir(group: Any) -> None:
+    """Adds `--data_dir` of the image data sets."""
+    group.add_argument(
+        "--data_dir",
+        type=Path,
+        help="file or folder with the data set (default: where it is usually "
+        "installed, else keras.datasets)",
+    )
 
 
 def add_comparison(
@@ -57,7 +102,7 @@ def add_comparison(
         nargs="+",
         type=read_by(parse),
         metavar=noun.upper(),
-        help=f"{text}. Finished runs in --output are kept",
+        help=f"{text}. Finished runs in --output are kept (default: one run)",
     )
     group.add_argument(
         "--seeds",

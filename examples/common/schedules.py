@@ -1,4 +1,4 @@
-"""Learning rates."""
+"""Learning rates, and how long a training is."""
 
 import keras
 
@@ -14,3 +14,8 @@ def warmup_and_cosine(
         warmup_target=learning_rate,
         warmup_steps=warmup,
     )
+
+
+def length_of(epochs: int | None, steps: int | None) -> str:
+    """Returns the length of a training of epochs, or of steps, as text."""
+    return f"{steps} steps" if epochs is None else f"{epochs} epochs"

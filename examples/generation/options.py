@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from common import command_line, option_types
+from common.command_line import BY_RECIPE
 from common.image_data import DATASETS
 from generation.recipes import PUBLISHED, SHORT, Recipe
 from generation.scores import LEAST_IMAGES
-from generation.use import REAL
+from generation.use import GENERATED, REAL
 from generation.variants import POWERS, VARIANTS, Variant
 
 _DESCRIPTION = """\
@@ -19,7 +20,23 @@ The MHE-GAN of Liu et al., NeurIPS 2018, in Keras: trains SN-DCGAN with or
 without minimum hyperspherical energy and spectral normalization of the
 discriminator, and scores it by TensorFlow-GAN. Set KERAS_BACKEND to
 tensorflow, jax or torch.
+
+What the recipes say, the short ones per data set:
+
 """
+#: Columns of the table of recipes.
+_SHOWN = {
+    "steps": "steps",
+    "batch": "batch_size",
+    "rate": "learning_rate",
+    "width": "width",
+    "average": "average",
+    "flip": "flip",
+    "steps_per_epoch": "steps_per_epoch",
+    "snapshots": "snapshots",
+    "scored": "scored",
+    "parts": "splits",
+}
 _DATA_SETS = tuple(name for name in DATASETS if name != "cifar100")
 _SEEDS = (0, 1, 2)
 _RECIPE = (
@@ -37,7 +54,10 @@ _RECIPE = (
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Reads the command line; exits with code 2 if it is wrong."""
-    parser = command_line.program_parser(_DESCRIPTION)
+    table = command_line.table_of_recipes(
+        {**SHORT, "published": PUBLISHED}, _SHOWN
+    )
+    parser = command_line.program_parser(_DESCRIPTION + table)
     _add_variant(parser.add_argument_group("variant"))
     _add_data(parser.add_argument_group("images"))
     _add_training(parser.add_argument_group("training"))
@@ -78,12 +98,14 @@ def _add_variant(group: Any) -> None:
         "--half_space",
         action="store_true",
         default=None,
-        help="the half-space form, for a power that is not the published one",
+        help="the half-space form, for a power that is not the published one "
+        "(default: no)",
     )
     group.add_argument(
         "--strength",
         type=option_types.positive_float,
-        help="factor of the energy, for a power that is not the published one",
+        help="factor of the energy, for a power that is not the published one "
+        "(no default)",
     )
 
 
@@ -93,12 +115,7 @@ def _add_data(group: Any) -> None:
         choices=_DATA_SETS,
         help="digits comes with scikit-learn (default: digits)",
     )
-    group.add_argument(
-        "--data_dir",
-        type=Path,
-        help="file or folder with the data set; else where it is usually "
-        "installed, else keras.datasets",
-    )
+    command_line.add_data_dir(group)
 
 
 def _add_training(group: Any) -> None:
@@ -108,41 +125,52 @@ def _add_training(group: Any) -> None:
         help="published: width, rate, batch and steps of the published "
         "program (default: short)",
     )
-    group.add_argument("--steps", type=option_types.positive_int)
-    group.add_argument("--batch_size", type=option_types.several)
-    group.add_argument("--learning_rate", type=option_types.positive_float)
+    group.add_argument(
+        "--steps",
+        type=option_types.positive_int,
+        help=f"training steps, each an update of both sides {BY_RECIPE}",
+    )
+    group.add_argument(
+        "--batch_size",
+        type=option_types.several,
+        help=f"real images of a step {BY_RECIPE}",
+    )
+    group.add_argument(
+        "--learning_rate",
+        type=option_types.positive_float,
+        help=f"of both optimizers {BY_RECIPE}",
+    )
     group.add_argument(
         "--average",
         type=option_types.fraction,
         help="momentum of the moving average of the generator's weights, which "
-        "draws the images; 0 for the weights themselves",
+        f"draws the images; 0 for the weights themselves {BY_RECIPE}",
     )
     group.add_argument(
         "--width",
         type=option_types.positive_float,
-        help="factor of the numbers of filters; 1 is as published",
+        help=f"factor of the numbers of filters; 1 is as published {BY_RECIPE}",
     )
     group.add_argument(
         "--steps_per_epoch",
         type=option_types.positive_int,
         help="steps after which curves get a point, a sheet is drawn, "
-        "and a killed run goes on",
+        f"and a killed run goes on {BY_RECIPE}",
     )
     group.add_argument(
         "--flip",
         action=argparse.BooleanOptionalAction,
-        help="mirror real images at random (default: for cifar10 with the "
-        "short recipe)",
+        help=f"mirror real images at random {BY_RECIPE}",
     )
     group.add_argument(
         "--snapshots",
         type=option_types.positive_int,
-        help="how many times to keep the generator and score it",
+        help=f"how many times to keep the generator and score it {BY_RECIPE}",
     )
     group.add_argument(
         "--scored",
         type=option_types.several,
-        help="generated images that each score takes",
+        help=f"generated images that each score takes {BY_RECIPE}",
     )
     group.add_argument(
         "--inception",
@@ -158,7 +186,11 @@ def _add_training(group: Any) -> None:
         help="score the snapshots, which needs the extra gan (default: yes); "
         "the same command scores a run that was trained without",
     )
-    group.add_argument("--seed", type=option_types.seed, help="default: 0")
+    group.add_argument(
+        "--seed",
+        type=option_types.seed,
+        help="of weights, order, mirroring and noise (default: 0)",
+    )
 
 
 def _add_output(group: Any) -> None:
@@ -167,7 +199,8 @@ def _add_output(group: Any) -> None:
         type=Path,
         help="folder of the run, continued if it holds an unfinished run "
         "(default: runs/gan_DATASET/VARIANT_seed_SEED or "
-        "runs/gan_DATASET/comparison); file of --generate and --evaluate",
+        "runs/gan_DATASET/comparison); for --generate the file to write, .npz "
+        f"(default: {GENERATED}), for --evaluate a .json file (default: none)",
     )
 
 
@@ -177,12 +210,13 @@ def _add_use(group: Any) -> None:
         nargs=2,
         metavar=("N", "MODEL"),
         help="write N images from a saved generator, as an NPZ file with a "
-        "sheet beside it",
+        "sheet beside it (default: train one)",
     )
     group.add_argument(
         "--evaluate",
         metavar="MODEL",
-        help="score a saved generator, or the real images train or test",
+        help="score a saved generator, or the real images train or test "
+        "(default: train one)",
     )
 
 

@@ -24,6 +24,8 @@ from generation.sheets import write_sheet
 
 #: What can be scored beside the files of generators.
 REAL = ("train", "test")
+#: Where generated images go if no place is given.
+GENERATED = "generated.npz"
 
 
 def write_images(
@@ -35,12 +37,12 @@ def write_images(
         model: A saved generator.
         count: Number of images.
         seed: Seed of the noise.
-        output: The NPZ file; `generated.npz` if `None`.
+        output: The NPZ file; `GENERATED` if `None`.
 
     Returns:
         What was written, as text.
     """
-    output = output or Path("generated.npz")
+    output = output or Path(GENERATED)
     images = generate(load_generator(model), count, seed)
     write_arrays(output, images=images)
     picture = write_sheet(images[:SHEET], output.with_suffix(".png"))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from common import command_line, option_types
+from common.command_line import BY_RECIPE
 from common.energy_names import POWERS
 from verification.methods import (
     ENERGIES,
@@ -16,7 +17,7 @@ from verification.methods import (
 )
 from verification.networks import NETWORKS
 from verification.option_checks import SEEDS, check_options
-from verification.recipes import SHORT
+from verification.recipes import SHORT, Recipe, published_recipe
 
 _DESCRIPTION = """\
 SphereFace+ (Liu et al., NeurIPS 2018) in Keras: trains an embedding with an
@@ -24,12 +25,34 @@ angular-margin head, first without and then with the minimum hyperspherical
 energy of the class vectors, and verifies pairs of identities that it has never
 seen. Set KERAS_BACKEND to tensorflow, jax or torch.
 
-Without options it learns the characters of matplotlib's fonts."""
+Without options it learns the characters of matplotlib's fonts.
+
+What the recipes say, the short ones per data set, the published one for the
+default head:
+
+"""
+#: Columns of the table of recipes.
+_SHOWN = {
+    "first training": "pretraining.length",
+    "its rate": "pretraining.learning_rate",
+    "training": "training.length",
+    "rate": "training.learning_rate",
+    "batch": "batch_size",
+    "network": "network",
+    "embedding": "embedding_size",
+    "scale": "scale",
+    "decay": "weight_decay",
+}
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Reads the command line; exits with code 2 if it is wrong."""
-    parser = command_line.program_parser(_DESCRIPTION)
+    recipes = {
+        **SHORT,
+        "published": published_recipe(Method.head, Method.margin),
+    }
+    table = command_line.table_of_recipes(recipes, _SHOWN)
+    parser = command_line.program_parser(_DESCRIPTION + table)
     _add_method(parser.add_argument_group("head and energy"))
     _add_data(parser.add_argument_group("images"))
     _add_training(parser.add_argument_group("training"))
@@ -54,17 +77,21 @@ def _add_method(group: Any) -> None:
         choices=tuple(MARGINS),
         help="softmax is the normalised softmax (default: sphereface)",
     )
+    margins = ", ".join(
+        f"{head} {margin:g}"
+        for head, margin in MARGINS.items()
+        if margin is not None
+    )
     group.add_argument(
         "--margin",
         type=option_types.non_negative_float,
-        help="default: "
-        + ", ".join(f"{k} {v:g}" for k, v in MARGINS.items() if v is not None),
+        help=f"margin of the head (default: {margins})",
     )
     group.add_argument(
         "--scale",
         type=option_types.positive_float,
         help="scale of the heads with normalised features, all but sphereface "
-        "(default: 16 for glyphs, 32 for folders, 64 as published)",
+        f"{BY_RECIPE}",
     )
     group.add_argument(
         "--energy",
@@ -85,25 +112,27 @@ def _add_method(group: Any) -> None:
     )
     for name, text in (
         ("base", "lambda of SphereFace falls as base (1 + gamma step)^-power"),
-        ("gamma", "published: 0.12, for margins 2 and 3 0.11"),
-        ("power", "published: 1"),
-        ("min", "smallest lambda, published: 5"),
+        ("gamma", "0.11 with --recipe published for margins 2 and 3"),
+        ("power", "as published"),
+        ("min", "smallest lambda"),
     ):
+        default = getattr(Recipe, f"lambda_{name}")
         group.add_argument(
             f"--lambda_{name}",
             type=option_types.non_negative_float,
-            help=text,
+            help=f"{text} (default: {default:g})",
         )
     group.add_argument(
         "--feature_norm",
         choices=("none", "hard", "soft"),
-        help="feature normalisation of sphereface_r (default: hard)",
+        help="feature normalisation of sphereface_r (default: "
+        f"{Recipe.feature_norm})",
     )
     group.add_argument(
         "--gradient_detachment",
         action="store_true",
         default=None,
-        help="the margin changes the value, not the gradient",
+        help="the margin changes the value, not the gradient (default: no)",
     )
 
 
@@ -118,24 +147,27 @@ def _add_data(group: Any) -> None:
     group.add_argument(
         "--data_dir",
         type=Path,
-        help="the folder with the identities, for --dataset folders",
+        help="the folder with the identities, for --dataset folders (no "
+        "default)",
     )
     group.add_argument(
         "--pairs_file",
         type=Path,
-        help="pairs to verify, in the format of LFW's pairs.txt; without it "
-        "--test_identities are kept from training and paired",
+        help="pairs to verify, in the format of LFW's pairs.txt (default: "
+        "--test_identities are kept from training and paired)",
     )
     group.add_argument(
         "--pairs_dir",
         type=Path,
-        help="the folder with the identities that --pairs_file names",
+        help="the folder with the identities that --pairs_file names (no "
+        "default)",
     )
     group.add_argument(
         "--test_identities",
         type=option_types.positive_int,
         help="identities to verify instead of to train on, for --dataset "
-        "folders without --pairs_file (default: a tenth)",
+        "folders without --pairs_file (default: a tenth, at least 20; 22 "
+        "identities are needed)",
     )
     group.add_argument(
         "--num_pairs",
@@ -164,20 +196,43 @@ def _add_training(group: Any) -> None:
         help="published: network, rates, steps and batch size of the published "
         "training files (default: %(default)s)",
     )
-    group.add_argument("--network", choices=tuple(NETWORKS))
-    group.add_argument("--embedding_size", type=option_types.several)
+    group.add_argument(
+        "--network",
+        choices=tuple(NETWORKS),
+        help=f"two published networks and a small one {BY_RECIPE}",
+    )
+    group.add_argument(
+        "--embedding_size",
+        type=option_types.several,
+        help=f"length of the embedding {BY_RECIPE}",
+    )
     group.add_argument(
         "--pretrain_epochs",
         type=option_types.non_negative_int,
-        help="epochs without energy that come first; 0 for none",
+        help=f"epochs without energy that come first; 0 for none {BY_RECIPE}",
     )
     command_line.add_length(group)
-    group.add_argument("--batch_size", type=option_types.positive_int)
-    group.add_argument("--learning_rate", type=option_types.positive_float)
     group.add_argument(
-        "--pretrain_learning_rate", type=option_types.positive_float
+        "--batch_size",
+        type=option_types.positive_int,
+        help=f"images of a step {BY_RECIPE}",
     )
-    group.add_argument("--weight_decay", type=option_types.non_negative_float)
+    group.add_argument(
+        "--learning_rate",
+        type=option_types.positive_float,
+        help=f"largest rate of the training with energy {BY_RECIPE}",
+    )
+    group.add_argument(
+        "--pretrain_learning_rate",
+        type=option_types.positive_float,
+        help=f"largest rate of the training without energy {BY_RECIPE}",
+    )
+    group.add_argument(
+        "--weight_decay",
+        type=option_types.non_negative_float,
+        help="factor of half the squared norm of kernels, slopes and class "
+        f"vectors {BY_RECIPE}",
+    )
     group.add_argument(
         "--mirror",
         action=argparse.BooleanOptionalAction,
@@ -188,9 +243,14 @@ def _add_training(group: Any) -> None:
         "--pretrained",
         type=Path,
         metavar="MODEL",
-        help="begin with this saved model instead of a training without energy",
+        help="begin with this saved model (default: with a training without "
+        "energy)",
     )
-    group.add_argument("--seed", type=option_types.seed, help="default: 0")
+    group.add_argument(
+        "--seed",
+        type=option_types.seed,
+        help="of weights, order and mirroring (default: 0)",
+    )
 
 
 def _add_output(group: Any) -> None:
@@ -199,7 +259,7 @@ def _add_output(group: Any) -> None:
         type=Path,
         help="folder of the run, continued if it holds an unfinished run "
         "(default: runs/DATASET/METHOD_seed_SEED or runs/DATASET/comparison); "
-        "with --evaluate and --embed the file to write",
+        "with --evaluate and --embed the file to write, .json and .npz",
     )
 
 
@@ -208,7 +268,8 @@ def _add_use(group: Any) -> None:
         "--evaluate",
         type=Path,
         metavar="MODEL",
-        help="verify the pairs of the data set with a saved model",
+        help="verify the pairs of the data set with a saved model (default: "
+        "train one)",
     )
     group.add_argument(
         "--embed",

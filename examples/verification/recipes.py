@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import keras
 
-from common.schedules import warmup_and_cosine
+from common.schedules import length_of, warmup_and_cosine
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,11 @@ class Stage:
     learning_rate: float = 0.1
     boundaries: tuple[float, ...] | None = None
     factor: float = 0.1
+
+    @property
+    def length(self) -> str:
+        """How long the training is, as text."""
+        return length_of(self.epochs, self.steps)
 
     def schedule(
         self, total_steps: int
