@@ -46,12 +46,12 @@ def table_of_recipes(
     for name, recipe in recipes.items():
         cells = [attrgetter(path)(recipe) for path in columns.values()]
         rows.append((name, *map(str, cells)))
-    first, *others = (max(map(len, c)) for c in zip(*rows, strict=True))
-    return "\n".join(
-        f"  {name:<{first}}"
-        + "".join(f"  {c:>{w}}" for c, w in zip(cells, others, strict=True))
-        for name, *cells in rows
-    )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for name, *cells in rows:
+        padded = map(str.rjust, cells, widths[1:])
+        lines.append("  ".join(["", name.ljust(widths[0]), *padded]))
+    return "\n".join(lines)
 
 
 def add_length(group: Any) -> None:

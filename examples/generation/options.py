@@ -3,16 +3,16 @@
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from common import command_line, option_types
 from common.command_line import BY_RECIPE
 from common.image_data import DATASETS
+from generation.option_checks import RECIPE, SEEDS, check_options
 from generation.recipes import PUBLISHED, SHORT, Recipe
 from generation.scores import LEAST_IMAGES
-from generation.use import GENERATED, REAL
+from generation.use import GENERATED
 from generation.variants import POWERS, VARIANTS, Variant
 
 _DESCRIPTION = """\
@@ -38,18 +38,6 @@ _SHOWN = {
     "parts": "splits",
 }
 _DATA_SETS = tuple(name for name in DATASETS if name != "cifar100")
-_SEEDS = (0, 1, 2)
-_RECIPE = (
-    "steps",
-    "batch_size",
-    "learning_rate",
-    "average",
-    "width",
-    "steps_per_epoch",
-    "flip",
-    "snapshots",
-    "scored",
-)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -67,12 +55,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         Variant.parse,
         "VARIANT[:SPACE:POWER@STRENGTH], for example baseline sn mhe sn_mhe or "
         "sn_mhe:half:2@0.1; the first is what the others are compared with",
-        _SEEDS,
+        SEEDS,
         noun="variant",
     )
     _add_use(parser.add_argument_group("use of a trained generator"))
     options = parser.parse_args(arguments)
-    _check(parser, options)
+    check_options(parser, options)
     options.dataset = options.dataset or "digits"
     recipe = recipe_of(options)
     least = max(LEAST_IMAGES, recipe.splits)
@@ -220,53 +208,6 @@ def _add_use(group: Any) -> None:
     )
 
 
-def _check(
-    parser: argparse.ArgumentParser, options: argparse.Namespace
-) -> None:
-    """Exits with a message if options do not go together or do nothing."""
-    modes = ("compare", "generate", "evaluate")
-    command_line.refuse_two_jobs(parser, options, modes)
-    mode = next((f"--{name}" for name in modes if getattr(options, name)), None)
-    refuse = partial(command_line.refuse, parser, options)
-    command_line.check_comparison(parser, options, _SEEDS)
-    variant = ("variant", "power_s", "half_space", "strength")
-    if options.dataset in (None, "digits"):
-        refuse(["data_dir"], "digits, which comes with scikit-learn")
-    if mode:
-        refuse(["scores"], mode)
-    if options.scores is False:
-        refuse(["inception", "scored"], "--no-scores")
-    if options.compare:
-        refuse((*variant, "seed"), "--compare, which names variants and seeds")
-        return
-    if options.generate or options.evaluate:
-        refuse((*variant, *_RECIPE[:-1]), str(mode))
-    if options.evaluate in REAL:
-        refuse(["seed"], f"--evaluate {options.evaluate}")
-    command_line.check_ending(parser, options, "evaluate", ".json")
-    command_line.check_ending(parser, options, "generate", ".npz")
-    if options.generate:
-        refuse(
-            ["scored", "dataset", "data_dir", "inception", "recipe"],
-            "--generate",
-        )
-        try:
-            options.generate = (
-                option_types.positive_int(options.generate[0]),
-                Path(options.generate[1]),
-            )
-        except ValueError:
-            parser.error("--generate needs a number of images >= 1 first")
-        return
-    if "mhe" not in (options.variant or "sn_mhe"):
-        refuse(variant[1:], f"--variant {options.variant}")
-    is_published = options.power_s in (None, "published")
-    if is_published:
-        refuse(variant[2:], "the published power; choose another --power_s")
-    elif options.strength is None:
-        parser.error(f"--power_s {options.power_s} needs a --strength")
-
-
 def variant_of(options: argparse.Namespace) -> Variant:
     """Returns the variant of the options for a single run."""
     return Variant(
@@ -281,4 +222,4 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
     """Returns the recipe with the options that were given in place."""
     is_published = options.recipe == "published"
     recipe = PUBLISHED if is_published else SHORT[options.dataset]
-    return replace(recipe, **command_line.given(options, _RECIPE))
+    return replace(recipe, **command_line.given(options, RECIPE))
