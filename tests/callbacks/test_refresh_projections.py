@@ -10,11 +10,11 @@ from keras_mhe.callbacks import RefreshProjections
 from keras_mhe.functional import compressive_energy
 from keras_mhe.regularizers import CompressiveMHE
 from support.tensors import as_float
+from support.ways import WAYS
 
 RNG = np.random.default_rng(0)
 INPUTS = RNG.normal(size=(8, 12)).astype("float32")
 TARGETS = np.zeros((8, 5), "float32")
-WAYS = {"default": {}, "eager": {"run_eagerly": True, "jit_compile": False}}
 
 
 def model_of(*regularizers):

@@ -17,18 +17,11 @@ from keras_mhe.regularizers import (
     Uniformity,
 )
 from support.tensors import as_float, total
+from support.ways import COMPILED_WAYS
 
 RNG = np.random.default_rng(0)
 INPUTS = RNG.normal(size=(8, 6)).astype("float32")
 TARGETS = RNG.normal(size=(8, 3)).astype("float32")
-WAYS = {
-    "default": {},
-    "compiled": {"jit_compile": True},
-    "eager": {"run_eagerly": True, "jit_compile": False},
-}
-# `torch.compile` of a whole training step is not supported by Keras here.
-if keras.backend.backend() == "torch":
-    del WAYS["compiled"]
 FACTORS = [0.0, 0.5, 0.5, 2.0]
 
 
@@ -42,7 +35,10 @@ def model_of(hidden, classes=None, way="default"):
         ]
     )
     model.compile(
-        keras.optimizers.SGD(0.0), "mse", loss_weights=[0.0], **WAYS[way]
+        keras.optimizers.SGD(0.0),
+        "mse",
+        loss_weights=[0.0],
+        **COMPILED_WAYS[way],
     )
     return model
 
@@ -58,7 +54,7 @@ def fit(model, schedule=FACTORS.__getitem__, epochs=4, **options):
     ).history
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", COMPILED_WAYS)
 def test_losses_of_epochs(way):
     model = model_of(MHE(1.0), MHE(10.0) + keras.regularizers.L2(0.1), way)
     decay = as_float(keras.regularizers.L2(0.1)(model.layers[1].kernel))

@@ -17,6 +17,7 @@ from keras_mhe.losses import OneVsAllCrossentropy, SampledCrossentropy
 from support import numpy_reference
 from support.heads import HEADS, SOFTMAX_HEADS, UNITS, expected_logits
 from support.tensors import as_float, total
+from support.ways import WAYS
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(24, 6)).astype("float32")
@@ -24,10 +25,6 @@ LABELS = RNG.integers(0, UNITS, 24)
 #: The last batch of an epoch is smaller than the others.
 BATCH, STEPS = 10, 3
 
-WAYS = {
-    "default": {},
-    "eager": {"run_eagerly": True, "jit_compile": False},
-}
 each_way = pytest.mark.parametrize("way", WAYS)
 
 

@@ -7,18 +7,11 @@ from keras import layers
 
 from keras_mhe import MHE, regularize, unregularize
 from support.tensors import total
+from support.ways import COMPILED_WAYS
 
 RNG = np.random.default_rng(0)
 INPUTS = RNG.normal(size=(8, 6)).astype("float32")
 TARGETS = RNG.normal(size=(8, 3)).astype("float32")
-WAYS = {
-    "default": {},
-    "compiled": {"jit_compile": True},
-    "eager": {"run_eagerly": True, "jit_compile": False},
-}
-# `torch.compile` of a whole training step is not supported by Keras here.
-if keras.backend.backend() == "torch":
-    del WAYS["compiled"]
 
 
 def model_of(**options):
@@ -45,9 +38,9 @@ def evaluated(model):
     return model.evaluate(INPUTS, TARGETS, verbose=0)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", COMPILED_WAYS)
 def test_after_compile_and_training(way):
-    model = model_of(**WAYS[way])
+    model = model_of(**COMPILED_WAYS[way])
     assert loss(model) == 0.0
     assert evaluated(model) == 0.0
     regularize(model, MHE(1.0))

@@ -18,6 +18,7 @@ from keras_mhe.regularizers import (
     Uniformity,
 )
 from support.tensors import as_float
+from support.ways import WAYS
 
 RNG = np.random.default_rng(0)
 #: Class, its own arguments, the function, and the sign of its term.
@@ -128,7 +129,6 @@ LAYERS = {
         {"half_space": False, "neuron_axis": 0},
     ),
 }
-WAYS = {"default": {}, "eager": {"run_eagerly": True, "jit_compile": False}}
 each_relative = pytest.mark.parametrize("name", RELATIVES)
 
 

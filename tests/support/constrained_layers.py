@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import layers
 
+from support.ways import WAYS
+
 #: A layer with the constraint, its input's shape, attribute and arguments.
 CASES = {
     "Dense": (
@@ -44,10 +46,6 @@ CASES = {
         "kernel",
         {"neuron_axis": -1},
     ),
-}
-WAYS = {
-    "default": {},
-    "eager": {"run_eagerly": True, "jit_compile": False},
 }
 #: A case, how it trains, and the dtype policy.
 TRAINED = [

@@ -1,0 +1,15 @@
+"""Ways in which Keras runs a training step: arguments of `compile`."""
+
+import keras
+
+#: What the backend does by itself, and no graph.
+WAYS = {
+    "default": {},
+    "eager": {"run_eagerly": True, "jit_compile": False},
+}
+#: With the compiler that `fit` takes only if it is told to. PyTorch's needs
+#: minutes for the step of a network, so there one test has it, of spectral
+#: normalization.
+COMPILED_WAYS = dict(WAYS)
+if keras.backend.backend() != "torch":
+    COMPILED_WAYS["compiled"] = {"jit_compile": True}
