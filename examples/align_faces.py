@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from common import option_types
 from common.dataset_types import DataError
 from common.install_commands import FACES, missing_packages
-from common.program import run_program
+from common.program import leave, run_program
 
 if TYPE_CHECKING:
     from alignment.faces import Detector
@@ -179,4 +179,4 @@ def _check_packages() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

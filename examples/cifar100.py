@@ -9,7 +9,6 @@ and draws what happened to the neurons:
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,7 +19,8 @@ from classification.methods import Method
 from classification.plots import draw_run
 from classification.training import Run, train
 from common.image_data import load_image_data
-from common.program import run_program
+from common.program import leave, run_program
+from common.study import announce
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,6 +52,7 @@ def _work(options: argparse.Namespace) -> None:
     name = f"{method.folder}_seed_{options.seed}"
     folder = options.output or root / name
     run = run_of(method, options.seed)
+    announce(method, options.seed, folder)
     metrics = train(run, images, folder, tensorboard=options.tensorboard)
     pictures = draw_run(run, images, folder)
     print(
@@ -62,4 +63,4 @@ def _work(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -9,15 +9,15 @@ energy on scikit-learn's digits, and draws what it generates:
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import common.required_packages  # noqa: F401
 from common.checkpoints import METRICS
 from common.image_data import ImageData, load_image_data
-from common.program import run_program
+from common.program import leave, run_program
 from common.run_folder import read_json
+from common.study import announce
 from generation.classifier import Classifier, classifier_for
 from generation.comparison import compare
 from generation.inception import inception_from
@@ -100,6 +100,7 @@ def _train(options: argparse.Namespace, data: ImageData) -> str:
     name = f"{variant.folder}_seed_{seed}"
     folder = options.output or Path("runs") / f"gan_{options.dataset}" / name
     run = _run_of(options, variant, seed)
+    announce(variant, seed, folder)
     if options.scores is False:
         train(run, data, folder)
         pictures = draw_run(folder, read_json(folder / METRICS))
@@ -117,4 +118,4 @@ def _train(options: argparse.Namespace, data: ImageData) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -10,7 +10,6 @@ of characters that it has never seen:
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,7 +24,8 @@ from common.identity_data import (
 )
 from common.identity_folders import load_identity_folders
 from common.lfw_pairs import load_lfw_pairs
-from common.program import run_program
+from common.program import leave, run_program
+from common.study import announce
 from verification.choices import method_of, mirror_of, recipe_of
 from verification.comparison import compare
 from verification.methods import Method
@@ -121,6 +121,7 @@ def _train(options: argparse.Namespace) -> str:
     run = _run_of(options, method, options.seed)
     name = f"{method.folder}_seed_{options.seed}"
     folder = options.output or Path("runs") / options.dataset / name
+    announce(method, options.seed, folder)
     data = _load(options)
     before = folder / "pretraining"
     metrics = train_from_start(
@@ -136,4 +137,4 @@ def _train(options: argparse.Namespace) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -9,13 +9,12 @@ starts, and compares the energies with the best that are known:
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import common.required_packages  # noqa: F401
 from common import option_types
-from common.program import run_program
+from common.program import leave, run_program
 from spheres.problem import Problem
 from spheres.report import save, table_of
 from spheres.spreading import FLOAT32_DIGITS, spread
@@ -134,4 +133,4 @@ def _work(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

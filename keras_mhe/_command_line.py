@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import math
+import os
 import re
 import sys
 import zipfile
@@ -11,10 +12,11 @@ from pathlib import Path
 
 import keras
 
-from keras_mhe import _validation
+from keras_mhe import __version__, _validation
 from keras_mhe._files import write_text
 from keras_mhe.analysis import Audit, audit
 from keras_mhe.analysis._table import printable
+from keras_mhe.plots._figure import require_matplotlib
 from keras_mhe.reports import write_report
 
 #: Exit code of whatever cannot be done.
@@ -45,12 +47,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CommandError as error:
         print(f"keras-mhe: {error}", file=sys.stderr)
         return FAILED
+    except BrokenPipeError:
+        # Python would complain again when it closes the pipe at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
 
 
 def _finite(text: str) -> float:
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
     if not math.isfinite(number):
-        raise ValueError
+        raise argparse.ArgumentTypeError(
+            f"must be a finite number. Received: {text!r}."
+        )
     return number
 
 
@@ -59,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="keras-mhe",
         description="Hyperspherical energy of the neurons of Keras models.",
     )
+    parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.add_parser(
         "audit",
@@ -66,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Tells for each layer of a saved model how diverse its "
         "neurons are. KERAS_BACKEND picks the backend.",
         epilog="Exit code: 0; 2 for an error; 3 if a gap is above "
-        "--fail-above.",
+        "--fail-above; 1 if Keras cannot start its backend.",
         allow_abbrev=False,
     )
     command.add_argument("model", metavar="MODEL.keras", type=Path)
@@ -92,8 +104,8 @@ def _parser() -> argparse.ArgumentParser:
         "--layers",
         action="append",
         metavar="NAME",
-        help="a layer, or what holds some, with * for any text; may be "
-        "repeated (default: all)",
+        help="a layer, or a layer or model that contains it, with * for any "
+        "text; may be repeated (default: all)",
     )
     command.add_argument(
         "--html", type=Path, metavar="FILE", help="write a page with pictures"
@@ -107,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_finite,
         metavar="GAP",
         help="fail if one of the layers has a larger gap, or neurons that are "
-        "not finite; those that can have no gap are not asked",
+        "not finite; layers without a gap are ignored",
     )
     command.add_argument(
         "--import",
@@ -124,17 +136,18 @@ def _parser() -> argparse.ArgumentParser:
 def _audit(options: argparse.Namespace) -> int:
     _check_file(options.model)
     for target in (options.html, options.csv):
-        if target is not None and (
-            target.is_dir() or not target.parent.is_dir()
-        ):
-            raise CommandError(f"{target}: cannot be written.")
+        if target is not None and target.is_dir():
+            raise CommandError(f"{target}: a folder, not a file to write.")
+        if target is not None and not target.parent.is_dir():
+            raise CommandError(f"{target}: there is no folder for it.")
     if options.modules:
         sys.path.insert(0, str(Path.cwd()))
     for name in options.modules:
         _import(name)
-    found = _audit_of(options)
-    print(found)
     try:
+        if options.html is not None:
+            require_matplotlib()
+        found = _audit_of(options)
         if options.csv is not None:
             write_text(options.csv, found.to_csv())
         if options.html is not None:
@@ -142,14 +155,22 @@ def _audit(options: argparse.Namespace) -> int:
             write_report(found, options.html, title=title)
     except (ImportError, OSError) as error:
         raise CommandError(f"{error}.") from error
+    # Last, since what it is piped to may not read it to the end.
+    print(found, flush=True)
     return _exit_code(found, options.fail_above)
 
 
 def _check_file(path: Path) -> None:
     """Refuses what is no whole model of Keras, before it is loaded."""
     if not path.is_file():
-        what = "a folder" if path.is_dir() else "there is no such file"
-        raise CommandError(f"{path}: {what}.")
+        if path.is_dir():
+            raise CommandError(f"{path}: a folder; give the .keras file.")
+        raise CommandError(f"{path}: there is no such file.")
+    if path.name.endswith(".weights.h5"):
+        raise CommandError(
+            f"{path}: weights only; give a model, saved by "
+            "model.save('NAME.keras')."
+        )
     if path.suffix in (".h5", ".hdf5"):
         raise CommandError(
             f"{path}: older formats are not read; load it with Keras and save "

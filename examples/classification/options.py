@@ -168,7 +168,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     if options.dataset == "digits":
         refuse(["data_dir"], "digits, which comes with scikit-learn")
     if options.compare:
-        refuse(_METHOD, "--compare, which names methods")
+        refuse(_METHOD, "--compare, which names methods; seeds are --seeds")
         refuse(["tensorboard"], "--compare")
     elif options.power_s and method_of(options).model_name == "baseline":
         parser.error("--power_s goes with --model_name mhe or half_mhe")
@@ -210,7 +210,9 @@ def _term_among(names: Iterable[str]) -> Callable[[str], NeuronTerm]:
 
     def parse(text: str) -> NeuronTerm:
         if text.partition(":")[0] not in names:
-            raise ValueError(f"one of {', '.join(names)}. Received: {text!r}.")
+            raise ValueError(
+                f"must be one of {', '.join(names)}. Received: {text!r}."
+            )
         return NeuronTerm.parse(text)
 
     return command_line.read_by(parse)

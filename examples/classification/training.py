@@ -98,6 +98,7 @@ def train(
     claim(folder, asdict(run))
     finished = read_json(folder / METRICS)
     if finished is not None:
+        print(f"{folder}: finished before", flush=True)
         return finished
     num_classes = len(images.class_names)
     batches = TrainingBatches(
@@ -145,8 +146,9 @@ def train(
                 ],
             )
     metrics = _final_metrics(model, images, x_train, y_train, folder)
-    # Of the median epoch: the first one may have compiled the step.
-    cpu_seconds = np.median(read_history(folder)[CPU_SECONDS])
+    # The first epoch compiled the step, and counts only if it is alone.
+    seconds = read_history(folder)[CPU_SECONDS]
+    cpu_seconds = np.median(seconds[1:] if len(seconds) > 1 else seconds)
     steps = min(len(batches), total_steps)
     metrics["cpu_milliseconds_per_step"] = 1000 * cpu_seconds / steps
     metrics["seconds_of_this_session"] = round(time.perf_counter() - started, 1)

@@ -1,76 +1,48 @@
-"""Types of command line options, named as argparse shows them."""
+"""Types of command line options, with messages that name what is expected."""
+
+import argparse
+from collections.abc import Callable
+from typing import Any
 
 
-def positive_int(text: str) -> int:
-    """Reads an integer of at least 1."""
-    value = int(text)
-    if value < 1:
-        raise ValueError
-    return value
+def _number(
+    convert: Callable[[str], Any],
+    accepts: Callable[[Any], bool],
+    expected: str,
+) -> Callable[[str], Any]:
+    """Returns a reader of numbers for argparse.
+
+    Args:
+        convert: Makes a number of a text; raises `ValueError`.
+        accepts: Whether the number will do; `False` for NaN.
+        expected: What it must be, for the message.
+    """
+
+    def read(text: str) -> Any:
+        try:
+            value = convert(text)
+        except ValueError:
+            value = None
+        if value is None or not accepts(value):
+            raise argparse.ArgumentTypeError(
+                f"must be {expected}. Received: {text!r}."
+            )
+        return value
+
+    return read
 
 
-def several(text: str) -> int:
-    """Reads an integer of at least 2."""
-    value = int(text)
-    if value < 2:
-        raise ValueError
-    return value
+_INFINITE = float("inf")
 
-
-def non_negative_int(text: str) -> int:
-    """Reads an integer of at least 0."""
-    value = int(text)
-    if value < 0:
-        raise ValueError
-    return value
-
-
-def seed(text: str) -> int:
-    """Reads a seed."""
-    value = int(text)
-    if not 0 <= value < 2**31:
-        raise ValueError
-    return value
-
-
-def positive_float(text: str) -> float:
-    """Reads a finite number above 0."""
-    value = float(text)
-    if not 0.0 < value < float("inf"):
-        raise ValueError
-    return value
-
-
-def non_negative_float(text: str) -> float:
-    """Reads a finite number of at least 0."""
-    value = float(text)
-    if not 0.0 <= value < float("inf"):
-        raise ValueError
-    return value
-
-
-def fraction(text: str) -> float:
-    """Reads a float of at least 0 and below 1."""
-    value = float(text)
-    if not 0.0 <= value < 1.0:
-        raise ValueError
-    return value
-
-
-def probability(text: str) -> float:
-    """Reads a number from 0 to 1, both included."""
-    value = float(text)
-    if not 0.0 <= value <= 1.0:
-        raise ValueError
-    return value
-
-
-# What argparse calls the type in its message.
-positive_int.__name__ = "integer >= 1"
-several.__name__ = "integer >= 2"
-non_negative_int.__name__ = "integer >= 0"
-seed.__name__ = "seed (integer from 0 to 2**31 - 1)"
-positive_float.__name__ = "number > 0"
-non_negative_float.__name__ = "number >= 0"
-fraction.__name__ = "number from 0 to less than 1"
-probability.__name__ = "number from 0 to 1"
+positive_int = _number(int, lambda n: n >= 1, "an integer >= 1")
+several = _number(int, lambda n: n >= 2, "an integer >= 2")
+non_negative_int = _number(int, lambda n: n >= 0, "an integer >= 0")
+seed = _number(int, lambda n: 0 <= n < 2**31, "an integer from 0 to 2**31 - 1")
+positive_float = _number(float, lambda x: 0 < x < _INFINITE, "a number > 0")
+non_negative_float = _number(
+    float, lambda x: 0 <= x < _INFINITE, "a number >= 0"
+)
+fraction = _number(
+    float, lambda x: 0 <= x < 1, "a number from 0 to less than 1"
+)
+probability = _number(float, lambda x: 0 <= x <= 1, "a number from 0 to 1")

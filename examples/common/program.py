@@ -1,11 +1,16 @@
 """What a program does when something goes wrong that its user can mend."""
 
 import errno
+import os
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 from common.dataset_types import DataError
 from common.run_folder import RunError
+
+#: Exit code of a program that its user stopped.
+STOPPED = 130
 
 
 def run_program(
@@ -32,9 +37,10 @@ def run_program(
     except (DataError, RunError) as error:
         return _report(name, str(error))
     except KeyboardInterrupt:
+        print(flush=True)  # Ends the line of a progress bar.
         advice = " The same command continues a run." if resumes else ""
         _report(name, f"stopped.{advice}")
-        return 130
+        return STOPPED
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             again = "; the same command continues a run" if resumes else ""
@@ -47,3 +53,16 @@ def run_program(
 def _report(name: str, message: str) -> int:
     print(f"{name}: {' '.join(message.split())}", file=sys.stderr)
     return 2
+
+
+def leave(code: int) -> NoReturn:
+    """Ends the process.
+
+    A stopped one at once: what a framework still compiles in other threads
+    makes some of them crash when Python shuts down.
+    """
+    if code == STOPPED:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

@@ -24,6 +24,11 @@ def run_folder(folder: Path, method: Named, seed: int) -> Path:
     return folder / method.folder / f"seed_{seed}"
 
 
+def announce(method: Named, seed: int, place: Path) -> None:
+    """Says which run comes now, before a minute in which it is compiled."""
+    print(f"{method.label}, seed {seed}: {place}", flush=True)
+
+
 def train_all(
     methods: Sequence[Any],
     seeds: Sequence[int],
@@ -46,7 +51,7 @@ def train_all(
     for seed in seeds:
         for method in methods:
             place = run_folder(folder, method, seed)
-            print(f"{method.label}, seed {seed}: {place}", flush=True)
+            announce(method, seed, place)
             metrics[method.label].append(train_one(method, seed, place))
             keras.utils.clear_session()
     return metrics

@@ -58,7 +58,7 @@ def check_options(
                 option_types.positive_int(options.generate[0]),
                 Path(options.generate[1]),
             )
-        except ValueError:
+        except argparse.ArgumentTypeError:
             parser.error("--generate needs a number of images >= 1 first")
         return
     if "mhe" not in (options.variant or "sn_mhe"):

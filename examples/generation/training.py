@@ -103,6 +103,7 @@ def train(run: Run, data: ImageData, folder: Path) -> None:
     is_finished = (folder / DISCRIMINATOR).exists()
     claim(folder, run.determines_weights, any_backend=is_finished)
     if is_finished:
+        print(f"{folder}: trained before", flush=True)
         return
     batches = GANBatches(
         data.x_train,

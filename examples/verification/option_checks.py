@@ -44,7 +44,11 @@ def _refuse_unused(
 
     refuse(_TRAINING, bool(options.evaluate), "--evaluate")
     refuse((*_TRAINING, *_DATA), bool(options.embed), "--embed")
-    refuse(_METHOD, bool(options.compare), "--compare, which names methods")
+    refuse(
+        _METHOD,
+        bool(options.compare),
+        "--compare, which names methods; seeds are --seeds",
+    )
     refuse(_DATA[:-1], options.dataset == "glyphs", "--dataset glyphs")
     refuse(_DATA[-2:], options.pairs_file is not None, "--pairs_file")
     has_none = options.pretrain_epochs == 0 or options.pretrained is not None

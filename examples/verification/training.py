@@ -107,8 +107,10 @@ def train_from_start(
     """
     if run.recipe.pretraining is None:
         return train(run, data, folder, start=start)
+    print("first training, without energy:", flush=True)
     train(run.pretraining, data, pretraining_folder)
     keras.utils.clear_session()
+    print(f"second training, {run.method.label}:", flush=True)
     return train(run, data, folder, start=pretraining_folder / LAST)
 
 
@@ -147,6 +149,7 @@ def train(
     claim(folder, asdict(run) | begins_with)
     finished = read_json(folder / METRICS)
     if finished is not None:
+        print(f"{folder}: finished before", flush=True)
         return finished
     total_steps = stage.steps or (stage.epochs or 0) * len(batches)
     epochs = -(-total_steps // len(batches))

@@ -17,6 +17,7 @@ from keras_mhe.analysis._layers import (
 )
 from keras_mhe.analysis._table import Table, printable
 from keras_mhe.functional._form import EnergyForm
+from keras_mhe.regularizers._terms import terms_of
 
 
 class Audit(Table[KernelAudit]):
@@ -29,6 +30,9 @@ class Audit(Table[KernelAudit]):
         form: The energy.
         unknown: Names of layers whose neurons are not known. Defaults to
             `()`.
+        other_space: Names of layers whose own regularizers work in half
+            space where this energy does not, or the other way round. Defaults
+            to `()`.
 
     Example:
         >>> import numpy as np
@@ -45,10 +49,12 @@ class Audit(Table[KernelAudit]):
         rows: Sequence[KernelAudit],
         form: EnergyForm,
         unknown: Sequence[str] = (),
+        other_space: Sequence[str] = (),
     ) -> None:
         super().__init__(rows)
         self.form = form
         self.unknown = tuple(unknown)
+        self.other_space = tuple(other_space)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns power, distance, half space and the rows, ready for JSON.
@@ -78,6 +84,13 @@ class Audit(Table[KernelAudit]):
             )
         if any(math.isnan(row.energy) for row in self):
             lines.append("Neurons that are not finite have no energy.")
+        if self.other_space:
+            names = printable(", ".join(self.other_space))
+            other = "full" if self.form.half_space else "half"
+            lines.append(
+                f"Regularized in {other} space, so better looked at there: "
+                f"{names}."
+            )
         if self.unknown:
             names = printable(", ".join(self.unknown))
             lines.append(f"Layers whose neurons are not known: {names}.")
@@ -94,8 +107,9 @@ def audit(
 ) -> Audit:
     """Tells for each layer of a model how diverse its neurons are.
 
-    The same energy for all layers, whatever their regularizers. Works in
-    tiles, so wide layers need no table of all pairs; 10,000 neurons of
+    The same energy for all layers; a line below the table names those with
+    a regularizer in the other space, half or full, whose gap says little
+    here. Works in tiles, so wide layers need no table of all pairs; 10,000 neurons of
     dimension 512 take seconds.
 
     Args:
@@ -132,15 +146,13 @@ def audit(
             "see `keras_mhe.analysis.neuron_kernels`. "
             f"Received: model {model.name!r}, which has none."
         )
-    chosen = chosen_names("layers", layers, [k.name for k in kernels])
+    names = chosen_names("layers", layers, [k.name for k in kernels])
+    chosen = [kernel for kernel in kernels if kernel.name in names]
     return Audit(
-        [
-            audit_kernel(kernel, form)
-            for kernel in kernels
-            if kernel.name in chosen
-        ],
+        [audit_kernel(kernel, form) for kernel in chosen],
         form,
         _unknown(model) if layers is None else (),
+        [k.name for k in chosen if _has_other_space(k, form.half_space)],
     )
 
 
@@ -197,3 +209,23 @@ def _unknown(model: KerasObject) -> list[str]:
         for name, layer in named_layers(model)
         if not is_known(layer) and has_matrices(layer)
     ]
+
+
+def _has_other_space(kernel: NeuronKernel, half_space: bool) -> bool:
+    """Whether a regularizer of the kernel is in the other space only."""
+    regularizer = getattr(kernel.variable, "regularizer", None)
+    spaces = {
+        term.half_space
+        for term in terms_of(regularizer)
+        if hasattr(term, "half_space")
+    }
+    return spaces == {not half_space}
+
+
+def check_audit(name: str, value: object) -> None:
+    """Raises for what is no `Audit`, such as a model."""
+    if not isinstance(value, Audit):
+        raise ValueError(
+            f"`{name}` must be what `keras_mhe.audit` returns. Received: "
+            f"{name} of type {type(value).__name__}."
+        )

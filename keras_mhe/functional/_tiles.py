@@ -172,7 +172,7 @@ def table_of_anchors(
         values, slopes = pair_energy(cosines)
         slopes = ops.where(meets, slopes, 0.0)
         return (
-            ops.sum(ops.where(meets, values, 0.0)),
+            _total(ops.where(meets, values, 0.0)),
             _backend.matmul(block, slopes, transpose_second=True),
             _backend.matmul(rows, slopes),
         )
@@ -221,7 +221,7 @@ def _whole_table(
     if own_slopes is not None:
         diagonal = diagonal + own_slopes
     slopes = _backend.set_diagonal(slopes, diagonal)
-    return 0.5 * ops.sum(values), _backend.matmul(vectors, slopes)
+    return 0.5 * _total(values), _backend.matmul(vectors, slopes)
 
 
 def _within_block(
@@ -255,8 +255,13 @@ def table_sum(
 ) -> Tensor:
     """Returns the sum without the rows and columns that are padding."""
     if is_row is None:
-        return ops.sum(values)
+        return _total(values)
     return ops.sum(ops.sum(values * is_column, axis=-1) * is_row)
+
+
+def _total(values: Tensor) -> Tensor:
+    """Sum of a table, rows first: one long sum of like numbers drifts."""
+    return ops.sum(ops.sum(values, axis=-1))
 
 
 def to_blocks(vectors: Tensor, tile: int) -> tuple[Tensor, Tensor | None]:

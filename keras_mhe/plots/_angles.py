@@ -12,6 +12,7 @@ from keras_mhe.analysis import (
     optimal_angles,
     random_angle_density,
 )
+from keras_mhe.analysis._audit import check_audit
 from keras_mhe.functional._form import EnergyForm
 from keras_mhe.plots._figure import new_figure
 
@@ -32,7 +33,8 @@ def angles(after: Audit, *, before: Audit | None = None) -> Any:
         A `matplotlib.figure.Figure`.
 
     Raises:
-        ValueError: If the two are of different energies, or `after` is empty.
+        ValueError: If one is no audit, if the two are of different energies,
+            or if `after` is empty.
         ImportError: If matplotlib is not installed.
 
     Example:
@@ -122,10 +124,12 @@ def rows_by_layer(after: Audit, before: Audit | None) -> dict[str, KernelAudit]:
     """Returns the rows of the earlier audit by their layers.
 
     Raises:
-        ValueError: If the two are of different energies.
+        ValueError: If one is no audit, or if they are of different energies.
     """
+    check_audit("after", after)
     if before is None:
         return {}
+    check_audit("before", before)
     if before.form != after.form:
         raise ValueError(
             "`before` must be an audit of the same energy. "

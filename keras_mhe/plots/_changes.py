@@ -36,7 +36,8 @@ def comparison(
         A `matplotlib.figure.Figure`.
 
     Raises:
-        ValueError: If the two are of different energies or share no layer.
+        ValueError: If one is no audit, or if they are of different energies
+            or share no layer.
         ImportError: If matplotlib is not installed.
 
     Example:

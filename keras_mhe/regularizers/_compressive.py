@@ -98,6 +98,11 @@ class CompressiveMHE(ScheduledRegularizer):
             power, distance, half_space, neuron_axis, groups, block_size
         )
 
+    @property
+    def half_space(self) -> bool:
+        """Whether opposites repel too."""
+        return self.form.half_space
+
     def __call__(self, x: Tensor) -> Tensor:
         """Returns `strength` times the energy of the kernel `x`.
 

@@ -94,6 +94,11 @@ class PublishedMHE(ScheduledRegularizer):
         self.power_s = _validation.choice("power_s", power_s, tuple(_FORMS))
         self.output_layer = _validation.boolean("output_layer", output_layer)
 
+    @property
+    def half_space(self) -> bool:
+        """Whether the term is in half space: never that of a classifier."""
+        return self.model_name == "half_mhe" and not self.output_layer
+
     def __call__(self, x: Tensor) -> Tensor:
         """Returns the term of the kernel `x`.
 
@@ -106,7 +111,7 @@ class PublishedMHE(ScheduledRegularizer):
         return factor * energy_of_potential(
             x,
             potential,
-            half_space=self.model_name == "half_mhe" and not self.output_layer,
+            half_space=self.half_space,
             neuron_axis=-1,
             groups=1,
             epsilon=_NORM_EPSILON,

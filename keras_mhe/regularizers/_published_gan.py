@@ -61,6 +61,9 @@ class PublishedGANMHE(ScheduledRegularizer):
         Differs: neurons nearer than 1.4e-3 count as equal.
     """
 
+    #: What the program's line comes to, though it looks like half space.
+    half_space = False
+
     def __init__(self, strength: float) -> None:
         self.strength = _validation.non_negative_real("strength", strength)
 
@@ -72,7 +75,7 @@ class PublishedGANMHE(ScheduledRegularizer):
         energy = energy_of_potential(
             x,
             _POTENTIAL,
-            half_space=False,
+            half_space=self.half_space,
             neuron_axis=-1,
             groups=1,
             epsilon=_NORM_EPSILON,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from keras_mhe._files import write_text
 from keras_mhe.analysis import Audit, KernelAudit
+from keras_mhe.analysis._audit import check_audit
 from keras_mhe.reports._pictures import angle_picture
 
 #: What is said about each column, by its title.
@@ -50,6 +51,7 @@ def write_report(
         The path.
 
     Raises:
+        ValueError: If `audit` is no audit.
         ImportError: If matplotlib is not installed.
         OSError: If the file cannot be written.
 
@@ -63,6 +65,7 @@ def write_report(
         ...     path.read_text().startswith("<!DOCTYPE html>")
         True
     """
+    check_audit("audit", audit)
     template = importlib.resources.files(__package__) / "report.html"
     page = string.Template(template.read_text(encoding="utf-8")).substitute(
         title=html.escape(title),

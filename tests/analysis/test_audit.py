@@ -11,6 +11,7 @@ import pytest
 from keras import layers
 
 import keras_mhe
+from keras_mhe import MHE
 from keras_mhe.analysis import (
     Audit,
     _neighbors,
@@ -267,6 +268,38 @@ def test_power_of_features():
         )
         found = audit_features(features, power=power)
         assert found[0].energy == pytest.approx(expected, rel=1e-5)
+
+
+def test_table_names_layers_of_the_other_space():
+    half, full = MHE(half_space=True), MHE()
+    model = keras.Sequential(
+        [
+            keras.Input((8,)),
+            layers.Dense(6, name="half", kernel_regularizer=half),
+            layers.Dense(6, name="full", kernel_regularizer=full),
+            layers.Dense(6, name="both", kernel_regularizer=half + full),
+            layers.Dense(
+                6,
+                name="published",
+                kernel_regularizer=MHE.from_reference("half_mhe", "0")
+                + keras.regularizers.L2(1e-3),
+            ),
+            layers.Dense(6, name="none", kernel_regularizer="l2"),
+        ]
+    )
+    assert audit(model).other_space == ("half", "published")
+    assert audit(model, half_space=True).other_space == ("full",)
+    line = "Regularized in half space, so better looked at there: half, pub"
+    assert line in str(audit(model))
+    found = audit(model, half_space=True, layers=["half"])
+    assert "Regularized" not in str(found)
+    for term, space in (
+        (keras_mhe.regularizers.CompressiveMHE(), True),
+        (keras_mhe.regularizers.Separation(), False),
+        (MHE.from_reference("half_mhe", "2", output_layer=True), False),
+        (MHE.from_reference("gan"), False),
+    ):
+        assert term.half_space is space
 
 
 def test_table_says_why_gaps_are_missing():

@@ -274,7 +274,7 @@ def test_unusable_input(tmp_path, capsys, source, output, reason):
         (["a", "b", "--format=gif"], "invalid choice"),
         (
             ["a", "b", "--min_confidence=2"],
-            "--min_confidence: invalid number from 0 to 1 value: '2'",
+            "--min_confidence: must be a number from 0 to 1. Received: '2'",
         ),
     ],
 )

@@ -330,7 +330,7 @@ def test_options_change_variant_and_recipe():
         ("--generate 0 m", "needs a number of images >= 1"),
         ("--generate 3 m --evaluate m", "are two jobs"),
         ("--dataset cifar100", "invalid choice"),
-        ("--average 1", "invalid number from 0 to less than 1"),
+        ("--average 1", "must be a number from 0 to less than 1"),
         ("--no-scores --inception f", "--inception does nothing with"),
         ("--evaluate m --no-scores", "--scores does nothing with"),
         (

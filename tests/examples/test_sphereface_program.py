@@ -428,10 +428,10 @@ def test_damaged_and_foreign_models_are_refused(
         (["--compare", "softmax", "--seed=1"], "which names methods"),
         (["--evaluate=x", "--epochs=3"], "--epochs does nothing"),
         (["--embed", "x", "y", "--num_pairs=20"], "--num_pairs does nothing"),
-        (["--identities=1"], "invalid integer >= 2"),
-        (["--embedding_size=1"], "invalid integer >= 2"),
+        (["--identities=1"], "must be an integer >= 2"),
+        (["--embedding_size=1"], "must be an integer >= 2"),
         (["--head=arcface", "--margin=3"], "`margin` must be"),
-        (["--strength=0"], "invalid number > 0"),
+        (["--strength=0"], "must be a number > 0"),
         (["--dataset=folders"], "needs --data_dir"),
         (
             ["--dataset=folders", "--data_dir=x", "--pairs_file=y"],

@@ -68,6 +68,31 @@ def test_half_space_with_a_low_line(saved, capsys):
     assert capsys.readouterr().out == f"{found}\n"
 
 
+def test_a_table_that_nobody_reads_to_its_end(saved, tmp_path):
+    _, path = saved
+    page = tmp_path / "report.html"
+    program = (
+        "import sys, keras_mhe._command_line as command_line; "
+        "sys.exit(command_line.main(sys.argv[1:]))"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-c", program, "audit", path, "--html", page],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(Path(keras_mhe.__file__).parents[1]),
+        },
+    )
+    os.close(writer)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "</html>" in page.read_text()
+
+
 def test_files(saved, tmp_path, capsys):
     model, path = saved
     page, table = tmp_path / "report.html", tmp_path / "table.csv"
@@ -235,13 +260,34 @@ def test_wrong_numbers(saved, capsys):
     assert "`power` must be a finite real number >= 0" in error_of(capsys)
 
 
+def test_a_limit_that_is_no_number(saved, capsys):
+    _, path = saved
+    for limit in ("abc", "nan"):
+        with pytest.raises(SystemExit) as stopped:
+            run("audit", path, "--fail-above", limit)
+        assert stopped.value.code == 2
+        printed = capsys.readouterr().err
+        assert f"must be a finite number. Received: '{limit}'." in printed
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        run("--version")
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out == f"{keras_mhe.__version__}\n"
+
+
 def test_files_that_cannot_be_written(saved, tmp_path, capsys):
     _, path = saved
     assert run("audit", path, "--csv", tmp_path / "no" / "table.csv") == 2
     target = tmp_path / "no" / "table.csv"
-    assert error_of(capsys) == f"keras-mhe: {target}: cannot be written."
+    assert (
+        error_of(capsys) == f"keras-mhe: {target}: there is no folder for it."
+    )
     assert run("audit", path, "--html", tmp_path) == 2
-    assert error_of(capsys) == f"keras-mhe: {tmp_path}: cannot be written."
+    assert error_of(capsys) == (
+        f"keras-mhe: {tmp_path}: a folder, not a file to write."
+    )
 
 
 def test_what_is_no_regular_file_is_written_to(saved, tmp_path, capsys):
@@ -262,7 +308,13 @@ def test_older_formats_and_folders(tmp_path, capsys):
     assert run("audit", old) == 2
     assert "older formats are not read" in error_of(capsys)
     assert run("audit", tmp_path) == 2
-    assert error_of(capsys) == f"keras-mhe: {tmp_path}: a folder."
+    assert error_of(capsys) == (
+        f"keras-mhe: {tmp_path}: a folder; give the .keras file."
+    )
+    weights = tmp_path / "backup.weights.h5"
+    weights.write_bytes(b"\x89HDF")
+    assert run("audit", weights) == 2
+    assert "weights only; give a model" in error_of(capsys)
 
 
 def test_options_before_the_model(saved, capsys):

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+import keras_mhe
 from keras_mhe import plots
 from keras_mhe.analysis import audit_features
 
@@ -205,6 +206,20 @@ def test_axes_as_integers_of_numpy():
     figure = plots.sphere(np.ones((5, 3)), neuron_axis=np.int64(0))
     (points,) = figure.axes[0].collections
     assert np.stack(points._offsets3d).shape == (3, 5)
+
+
+def test_a_model_in_place_of_its_audit():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)])
+    found = keras_mhe.audit(model)
+    for name, draw in (
+        ("after", lambda: plots.angles(model)),
+        ("before", lambda: plots.comparison(model, found)),
+        ("after", lambda: plots.comparison(found, model)),
+        ("audit", lambda: keras_mhe.reports.write_report(model, "x.html")),
+    ):
+        message = f"`{name}` must be what `keras_mhe.audit` returns.*Sequential"
+        with pytest.raises(ValueError, match=message):
+            draw()
 
 
 def test_an_audit_without_layers():
