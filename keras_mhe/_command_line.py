@@ -12,7 +12,8 @@ from pathlib import Path
 
 import keras
 
-from keras_mhe import __version__, _validation
+import keras_mhe
+from keras_mhe import _validation
 from keras_mhe._files import write_text
 from keras_mhe.analysis import Audit, audit
 from keras_mhe.analysis._table import printable
@@ -70,7 +71,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="keras-mhe",
         description="Hyperspherical energy of the neurons of Keras models.",
     )
-    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument(
+        "--version", action="version", version=keras_mhe.__version__
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.add_parser(
         "audit",

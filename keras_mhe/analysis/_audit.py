@@ -109,8 +109,8 @@ def audit(
 
     The same energy for all layers; a line below the table names those with
     a regularizer in the other space, half or full, whose gap says little
-    here. Works in tiles, so wide layers need no table of all pairs; 10,000 neurons of
-    dimension 512 take seconds.
+    here. Works in tiles, so wide layers need no table of all pairs; 10,000
+    neurons of dimension 512 take seconds.
 
     Args:
         model: A built Keras model.
