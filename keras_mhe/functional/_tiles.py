@@ -30,9 +30,11 @@ _CPU_DENSE = 768
 _ACCELERATOR_TILE = 4096
 _ACCELERATOR_DENSE = 8192
 
-
 #: `"auto"` never takes narrower tiles, however many rows or tables they have.
 _SMALLEST_AUTO = 8
+
+#: Energies of pairs are at most 1e15.
+_BELOW_ALL_SUMS = -1e30
 
 
 def choose_tile(
@@ -260,8 +262,13 @@ def table_sum(
 
 
 def _total(values: Tensor) -> Tensor:
-    """Sum of a table, rows first: one long sum of like numbers drifts."""
-    return ops.sum(ops.sum(values, axis=-1))
+    """Sum of a table, rows first: one long sum of like numbers drifts.
+
+    A bound that no row reaches keeps the two sums apart, which XLA would make
+    one of.
+    """
+    rows = _backend.at_least(ops.sum(values, axis=-1), _BELOW_ALL_SUMS)
+    return ops.sum(rows)
 
 
 def to_blocks(vectors: Tensor, tile: int) -> tuple[Tensor, Tensor | None]:

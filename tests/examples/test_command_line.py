@@ -1,6 +1,9 @@
 """What the command lines of the programs have in common."""
 
 import argparse
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -87,4 +90,28 @@ def test_endings(capsys):
     message = refused(lambda _: check("m", Path("scores.txt")), [], capsys)
     assert message == (
         "name.py: error: --output of --evaluate must end in .json"
+    )
+
+
+def test_a_stopped_program_ends_at_once_with_all_that_it_said():
+    program = (
+        "import atexit\n"
+        "from common.program import leave, run_program\n"
+        "atexit.register(print, 'too late')\n"
+        "def work():\n"
+        "    print('loss: 0.5', end='')\n"
+        "    raise KeyboardInterrupt\n"
+        "leave(run_program('some.py', work))\n"
+    )
+    examples = Path(thomson.__file__).parent
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(examples)},
+    )
+    assert done.returncode == 130
+    assert done.stdout == "loss: 0.5\n"
+    assert done.stderr == (
+        "some.py: stopped. The same command continues a run.\n"
     )

@@ -151,13 +151,13 @@ def test_options_of_one_run(arguments, label):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--relative=descent"], "--relative: one of compressive"),
-        (["--constraint=separation"], "--constraint: one of descent"),
+        (["--relative=descent"], "--relative: must be one of compressive"),
+        (["--constraint=separation"], "--constraint: must be one of descent"),
         (
             ["--constraint=descent:0"],
             "--constraint: descent takes a number > 0",
         ),
-        (["--initializer=he"], "--initializer: one of minimum_energy"),
+        (["--initializer=he"], "--initializer: must be one of minimum_energy"),
         (
             ["--initializer=minimum_energy:1"],
             "--initializer: minimum_energy takes no number",

@@ -124,6 +124,18 @@ def test_time_of_a_step_in_less_than_an_epoch(tmp_path: Path) -> None:
     assert milliseconds == pytest.approx(1000 * seconds / 2)
 
 
+def test_time_of_a_step_is_without_the_epoch_that_compiled(
+    tmp_path: Path,
+) -> None:
+    arguments = [*program.SMALL, "--steps=9", f"--output={tmp_path}"]
+    assert main(arguments) == 0
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    seconds = read_history(tmp_path)[CPU_SECONDS]
+    assert metrics["cpu_milliseconds_per_step"] == pytest.approx(
+        1000 * (seconds[1] + seconds[2]) / 2 / 3
+    )
+
+
 def test_divergence_is_one_line_and_saves_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -194,9 +194,9 @@ def test_a_seed_gives_the_same_points(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--points", "1"], "argument --points: invalid"),
-        (["--dim=1"], "argument --dim: invalid"),
-        (["--power=-1"], "argument --power: invalid"),
+        (["--points", "1"], "argument --points: must be an integer >= 2"),
+        (["--dim=1"], "argument --dim: must be an integer >= 2"),
+        (["--power=-1"], "argument --power: must be a number >= 0"),
         (["--ways", "newton"], "argument --ways: invalid choice"),
     ],
 )

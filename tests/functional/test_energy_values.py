@@ -10,7 +10,7 @@ from keras import ops
 from keras_mhe.functional import hyperspherical_energy
 from support import numpy_reference
 from support.forms import FORMS, form_id
-from support.gradients import FASTEST, value_and_grad
+from support.gradients import FASTEST, MODES, value_and_grad
 from support.tolerances import VALUE
 
 all_forms = pytest.mark.parametrize("form", FORMS, ids=form_id)
@@ -31,6 +31,22 @@ def compiled_energy_of(weights, **form):
 
 def random_weights(*shape, seed=1):
     return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("num_axes", [8, 16, 33, 64])
+def test_sums_of_like_numbers_do_not_drift(num_axes, mode):
+    """The axes and their opposites: all energies but few are the same."""
+    axes = np.eye(num_axes, dtype="float32")
+    weights = np.concatenate([axes, -axes], axis=1)
+    found = value_and_grad(
+        lambda tensor: hyperspherical_energy(tensor, power=1),
+        weights,
+        mode=mode,
+    )
+    others = 2 * num_axes - 2
+    expected = (others / math.sqrt(2.0) + 0.5) / (others + 1)
+    np.testing.assert_allclose(found.value, expected, rtol=1e-6)
 
 
 def assert_same(actual, expected, rtol=VALUE["float32"]):
