@@ -71,7 +71,7 @@ def main(
         "align_faces.py",
         lambda: _work(options, detector),
         resumes=options.example is None,
-        output="OUTPUT",
+        output="as OUTPUT",
     )
 
 

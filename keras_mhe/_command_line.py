@@ -48,10 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CommandError as error:
         print(f"keras-mhe: {error}", file=sys.stderr)
         return FAILED
-    except BrokenPipeError:
-        # Python would complain again when it closes the pipe at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
 
 
 def _finite(text: str) -> float:
@@ -142,7 +138,7 @@ def _audit(options: argparse.Namespace) -> int:
         if target is not None and target.is_dir():
             raise CommandError(f"{target}: a folder, not a file to write.")
         if target is not None and not target.parent.is_dir():
-            raise CommandError(f"{target}: there is no folder for it.")
+            raise CommandError(f"{target}: its folder does not exist.")
     if options.modules:
         sys.path.insert(0, str(Path.cwd()))
     for name in options.modules:
@@ -158,9 +154,14 @@ def _audit(options: argparse.Namespace) -> int:
             write_report(found, options.html, title=title)
     except (ImportError, OSError) as error:
         raise CommandError(f"{error}.") from error
-    # Last, since what it is piped to may not read it to the end.
-    print(found, flush=True)
-    return _exit_code(found, options.fail_above)
+    code = _exit_code(found, options.fail_above)
+    try:
+        print(found, flush=True)
+    except BrokenPipeError:
+        # What reads it has enough. Python would complain once more when it
+        # closes the pipe at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
 
 
 def _check_file(path: Path) -> None:

@@ -146,11 +146,9 @@ def train(
                 ],
             )
     metrics = _final_metrics(model, images, x_train, y_train, folder)
-    # The first epoch compiled the step, and counts only if it is alone.
-    seconds = read_history(folder)[CPU_SECONDS]
-    cpu_seconds = np.median(seconds[1:] if len(seconds) > 1 else seconds)
-    steps = min(len(batches), total_steps)
-    metrics["cpu_milliseconds_per_step"] = 1000 * cpu_seconds / steps
+    metrics["cpu_milliseconds_per_step"] = _milliseconds_per_step(
+        read_history(folder)[CPU_SECONDS], len(batches), total_steps
+    )
     metrics["seconds_of_this_session"] = round(time.perf_counter() - started, 1)
     write_json(folder / METRICS, metrics)
     return metrics
@@ -222,6 +220,20 @@ def _final_metrics(
         "steps": int(model.optimizer.iterations),
         "epochs": len(history),
     }
+
+
+def _milliseconds_per_step(
+    seconds: np.ndarray, steps_per_epoch: int, total_steps: int
+) -> float:
+    """Median over the epochs of their time for a step.
+
+    The first epoch compiled the step, and counts only if it is alone.
+    """
+    done = np.minimum(
+        np.arange(len(seconds) + 1) * steps_per_epoch, total_steps
+    )
+    times = 1000 * seconds / np.diff(done)
+    return float(np.median(times[1:] if len(times) > 1 else times))
 
 
 def hidden_energy_gap(history: np.ndarray) -> np.ndarray:

@@ -54,18 +54,23 @@ def table_of_recipes(
     return "\n".join(lines)
 
 
-def add_length(group: Any) -> None:
-    """Adds `--epochs` and `--steps`, of which one may be given."""
+def add_length(group: Any, of: str = "") -> None:
+    """Adds `--epochs` and `--steps`, of which one may be given.
+
+    Args:
+        group: Where.
+        of: Says of which training, if there are several.
+    """
     length = group.add_mutually_exclusive_group()
     length.add_argument(
         "--epochs",
         type=option_types.positive_int,
-        help=f"passes over the training images {BY_RECIPE}",
+        help=f"passes over the training images{of} {BY_RECIPE}",
     )
     length.add_argument(
         "--steps",
         type=option_types.positive_int,
-        help=f"training steps, instead of --epochs {BY_RECIPE}",
+        help=f"training steps{of}, instead of --epochs {BY_RECIPE}",
     )
 
 

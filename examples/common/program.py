@@ -18,7 +18,7 @@ def run_program(
     work: Callable[[], int | None],
     *,
     resumes: bool = True,
-    output: str = "--output",
+    output: str = "by --output",
 ) -> int:
     """Works, and ends in one line instead of a traceback.
 
@@ -26,7 +26,7 @@ def run_program(
         name: Name of the program.
         work: What it does; returns an exit code, `None` for 0.
         resumes: Whether the same command goes on where it was stopped.
-        output: What the program calls the place that it writes to.
+        output: How the place that it writes to is given.
 
     Returns:
         The exit code: that of `work`, 2 for unusable input or a full disk,
@@ -46,7 +46,7 @@ def run_program(
             again = "; the same command continues a run" if resumes else ""
             advice = f"Make room{again}."
         else:
-            advice = f"Give another place, for example by {output}."
+            advice = f"Give another place, for example {output}."
         return _report(name, f"{error}. {advice}")
 
 

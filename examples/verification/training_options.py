@@ -33,7 +33,7 @@ def add_training(group: Any) -> None:
         type=option_types.non_negative_int,
         help=f"epochs without energy that come first; 0 for none {BY_RECIPE}",
     )
-    command_line.add_length(group)
+    command_line.add_length(group, " in the training with energy")
     group.add_argument(
         "--batch_size",
         type=option_types.positive_int,

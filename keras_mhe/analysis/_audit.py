@@ -84,8 +84,10 @@ class Audit(Table[KernelAudit]):
             )
         if any(math.isnan(row.energy) for row in self):
             lines.append("Neurons that are not finite have no energy.")
-        if self.other_space:
-            names = printable(", ".join(self.other_space))
+        shown = {row.layer for row in self}  # A slice has fewer rows.
+        elsewhere = [name for name in self.other_space if name in shown]
+        if elsewhere:
+            names = printable(", ".join(elsewhere))
             other = "full" if self.form.half_space else "half"
             lines.append(
                 f"Regularized in {other} space, so better looked at there: "

@@ -14,8 +14,8 @@ class RefreshProjections(keras.callbacks.Callback):  # type: ignore[misc]
     """Draws the projections of `CompressiveMHE` anew between epochs.
 
     The published program draws them in each step. A regularizer has no state
-    and no step, so here all of the model's trainable weights get the
-    `draw` of the epoch at its beginning, `epoch // every` with epochs from 0.
+    and no step, so here the regularizers of all trainable weights get
+    the `draw` of the epoch at its beginning, `epoch // every` with epochs from 0.
     It depends on the number of the epoch only, so a training that is resumed
     with `initial_epoch`, of a saved model too, sees the projections that it
     would have seen. Other projections need another `seed`.

@@ -15,10 +15,10 @@ def minimum_energy(
     distance: str = "euclidean",
     half_space: bool = False,
 ) -> float:
-    """Energy below which no `num_neurons` directions are known to go.
+    """Proven lower bound of the energy of `num_neurons` directions.
 
-    The lower bound of `energy_bound`, where one is proven. With angles in
-    full space the energy of the simplex, which some directions can beat.
+    That of `energy_bound`. With angles in full space, where none is proven,
+    the energy of the simplex, which some directions can beat.
 
     Args:
         num_neurons: Int >= 2.

@@ -293,6 +293,7 @@ def test_table_names_layers_of_the_other_space():
     assert line in str(audit(model))
     found = audit(model, half_space=True, layers=["half"])
     assert "Regularized" not in str(found)
+    assert "there: published." in str(audit(model)[1:])
     for term, space in (
         (keras_mhe.regularizers.CompressiveMHE(), True),
         (keras_mhe.regularizers.Separation(), False),

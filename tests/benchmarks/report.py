@@ -353,8 +353,8 @@ At the largest sizes:
 What lies between the limit and the library is the potential itself: some ten
 elementary operations for each pair, which cost as much as a product with a
 small `d` and vanish beside one with a large `d`. That is why the distance to
-the limit shrinks with the dimension, and from some thousand neurons on hardly
-changes with their number."""
+the limit shrinks with the dimension; with the number of neurons it shows no
+trend, from some thousand on, that these measurements could tell from noise."""
 
 
 def _missed(results: Results) -> str:

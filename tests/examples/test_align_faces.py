@@ -331,7 +331,7 @@ def test_a_picture_that_cannot_be_written(tmp_path, capsys):
     assert align_faces.main(arguments, lambda pixels: [face]) == 2
     message = one_line(capsys)
     assert "aligned_astronaut.png" in message
-    assert message.endswith("Give another place, for example by OUTPUT.")
+    assert message.endswith("Give another place, for example as OUTPUT.")
 
 
 def run(source, output, detector, *options):

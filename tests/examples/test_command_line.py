@@ -34,7 +34,8 @@ def test_every_option_has_help_with_a_default(program, monkeypatch):
     formatter = parser._get_formatter()
     for action in parser._actions[1:]:
         assert action.help
-        assert "default" in formatter._expand_help(action)
+        text = formatter._expand_help(action)
+        assert "(default: " in text or "(no default)" in text, text
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_errors_end_in_one_line(
         (OSError(errno.ENOSPC, "Full"), "[Errno 28] Full. Make room.\n"),
         (
             OSError(errno.EACCES, "Denied"),
-            "[Errno 13] Denied. Give another place, for example by OUTPUT.\n",
+            "[Errno 13] Denied. Give another place, for example as OUTPUT.\n",
         ),
     ],
 )
@@ -70,7 +70,7 @@ def test_advice_is_that_of_the_program(
     def work() -> None:
         raise error
 
-    run_program("name.py", work, resumes=False, output="OUTPUT")
+    run_program("name.py", work, resumes=False, output="as OUTPUT")
     assert capsys.readouterr().err == f"name.py: {message}"
 
 

@@ -91,9 +91,8 @@ def test_value(function, definition, margin):
 def test_float64(function, definition, margin):
     angles = angles_for(function, margin)
     values = ops.convert_to_numpy(function(np.cos(angles), margin))
-    if values.dtype != "float64":  # JAX without it.
-        assert keras.backend.backend() == "jax"
-        return
+    if keras.backend.backend() == "jax" and values.dtype == "float32":
+        pytest.skip("JAX without float64")
     expected = [definition(angle, margin) for angle in angles]
     np.testing.assert_allclose(values, expected, atol=1e-11)
 

@@ -78,7 +78,17 @@ def test_a_table_that_nobody_reads_to_its_end(saved, tmp_path):
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
-        [sys.executable, "-c", program, "audit", path, "--html", page],
+        [
+            sys.executable,
+            "-c",
+            program,
+            "audit",
+            path,
+            "--html",
+            page,
+            "--fail-above",
+            "0",
+        ],
         stdout=writer,
         stderr=subprocess.PIPE,
         text=True,
@@ -88,8 +98,9 @@ def test_a_table_that_nobody_reads_to_its_end(saved, tmp_path):
         },
     )
     os.close(writer)
-    assert done.returncode == 2
+    assert done.returncode == 3
     assert "Traceback" not in done.stderr
+    assert "not at most 0" in done.stderr
     assert "</html>" in page.read_text()
 
 
@@ -282,7 +293,7 @@ def test_files_that_cannot_be_written(saved, tmp_path, capsys):
     assert run("audit", path, "--csv", tmp_path / "no" / "table.csv") == 2
     target = tmp_path / "no" / "table.csv"
     assert (
-        error_of(capsys) == f"keras-mhe: {target}: there is no folder for it."
+        error_of(capsys) == f"keras-mhe: {target}: its folder does not exist."
     )
     assert run("audit", path, "--html", tmp_path) == 2
     assert error_of(capsys) == (

@@ -44,8 +44,9 @@ RUNS = {
 }[BACKEND]
 
 #: Largest difference from the run on one device. Sums in another order make
-#: it 4e-6 for losses around 30, 1e-6 for gradients and weights around 2.
-TOLERANCE = {"loss": 2e-5, "gradient": 5e-6, "weights": 5e-6}
+#: it 4e-6 for losses around 30, 1e-6 for gradients and weights around 2, on
+#: another processor 5.3e-6 for the weights of a head after eight steps.
+TOLERANCE = {"loss": 2e-5, "gradient": 5e-6, "weights": 1e-5}
 
 each_run = pytest.mark.parametrize(("form", "way"), RUNS)
 each_form = pytest.mark.parametrize("form", distributed_model.FORMS)

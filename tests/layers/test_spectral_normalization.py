@@ -634,7 +634,7 @@ def test_wrong_arguments():
     [
         (layers.LayerNormalization(), None, "must name the kernels of a Layer"),
         (layers.Dense(3), {"weights_": -1}, "must name weights of the wrapped"),
-        (layers.Dense(3), {"kernel": 2}, "`neuron_axis` must be in"),
+        (layers.Dense(3), {"kernel": 2}, r"`kernels\['kernel'\]` must be in"),
         (layers.Dense(3), {"bias": 0}, "`weights` must have rank 2"),
         (layers.Dense(3), {"kernel": -1, "_kernel": 0}, "each kernel once"),
     ],
