@@ -15,10 +15,10 @@ class RefreshProjections(keras.callbacks.Callback):  # type: ignore[misc]
 
     The published program draws them in each step. A regularizer has no state
     and no step, so here the regularizers of all trainable weights get
-    the `draw` of the epoch at its beginning, `epoch // every` with epochs from 0.
-    It depends on the number of the epoch only, so a training that is resumed
-    with `initial_epoch`, of a saved model too, sees the projections that it
-    would have seen. Other projections need another `seed`.
+    the `draw` of the epoch at its beginning, `epoch // every` with epochs
+    from 0. It depends on the number of the epoch only, so a training that is
+    resumed with `initial_epoch`, of a saved model too, sees the projections
+    that it would have seen. Other projections need another `seed`.
 
     TensorFlow and JAX keep the projections in their compiled training step,
     which is compiled anew for each draw; that may take longer than a short
