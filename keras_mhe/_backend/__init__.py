@@ -48,6 +48,11 @@ runs_on_cpu: Callable[[Tensor], bool] = _module.runs_on_cpu
 #: `keras.ops.arctan2`, which on JAX answers float64 with float32.
 arctan2: Callable[[Tensor, Tensor], Tensor] = _module.arctan2
 
+#: `keras.ops.cos` and `keras.ops.sin`, which on JAX answer float64 with
+#: float32.
+cosine: Callable[[Tensor], Tensor] = _module.cosine
+sine: Callable[[Tensor], Tensor] = _module.sine
+
 #: `keras.ops.maximum` with a number, which on PyTorch answers float64 with
 #: float32.
 at_least: Callable[[Tensor, float], Tensor] = _module.at_least

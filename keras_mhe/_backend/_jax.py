@@ -33,6 +33,16 @@ def arctan2(sine: Any, cosine: Any) -> Any:
     return jnp.arctan2(sine, cosine)
 
 
+def cosine(angle: Any) -> Any:
+    """Returns the cosine of each angle, in the angles' dtype."""
+    return jnp.cos(angle)
+
+
+def sine(angle: Any) -> Any:
+    """Returns the sine of each angle, in the angles' dtype."""
+    return jnp.sin(angle)
+
+
 def at_least(tensor: Any, bound: float) -> Any:
     """Returns the larger of each entry and a number, in the entries' dtype."""
     return jnp.maximum(tensor, bound)

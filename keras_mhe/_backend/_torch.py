@@ -32,6 +32,16 @@ def arctan2(sine: Any, cosine: Any) -> Any:
     return torch.atan2(sine, cosine)
 
 
+def cosine(angle: Any) -> Any:
+    """Returns the cosine of each angle, in the angles' dtype."""
+    return torch.cos(angle)
+
+
+def sine(angle: Any) -> Any:
+    """Returns the sine of each angle, in the angles' dtype."""
+    return torch.sin(angle)
+
+
 def at_least(tensor: Any, bound: float) -> Any:
     """Returns the larger of each entry and a number, in the entries' dtype."""
     return torch.clamp(tensor, min=bound)

@@ -83,8 +83,8 @@ def _search(units: Tensor, pair: PairEnergy, starts: int, steps: int) -> Tensor:
         lowest: Tensor,
         best: Tensor,
     ) -> tuple[Tensor, ...]:
-        turned = ops.cos(angle) * places
-        turned = turned - ops.sin(angle) * _directions(slopes)
+        turned = _backend.cosine(angle) * places
+        turned = turned - _backend.sine(angle) * _directions(slopes)
         # Near a minimum the slopes are noise, which need not be tangent.
         places = _directions(turned)
         values, slopes = energies(places)

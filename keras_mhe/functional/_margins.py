@@ -89,11 +89,11 @@ def additive_angular_margin(
     is_inside = angle <= math.pi - margin
     value = ops.where(
         is_inside,
-        ops.cos(angle + margin),
+        _backend.cosine(angle + margin),
         constant - margin * math.sin(margin),
     )
     resolved = _away_from_ends(angle)
-    slope = ops.sin(resolved + margin) / ops.sin(resolved)
+    slope = _backend.sine(resolved + margin) / _backend.sine(resolved)
     slope = ops.where(is_inside, slope, 1.0)
     return _with_slope(value, 1.0 if gradient_detachment else slope, cosine)
 
@@ -210,8 +210,9 @@ def _by_angle(cosine: Tensor, margin: float) -> tuple[Tensor, Tensor]:
     turns = ops.floor(angle * (margin / math.pi))
     sign = _sign_of_turns(turns)
     resolved = _away_from_ends(angle)
-    slope = sign * margin * ops.sin(margin * resolved) / ops.sin(resolved)
-    return sign * ops.cos(margin * angle) - 2.0 * turns, slope
+    slope = _backend.sine(margin * resolved) / _backend.sine(resolved)
+    value = sign * _backend.cosine(margin * angle) - 2.0 * turns
+    return value, sign * margin * slope
 
 
 def _sign_of_turns(turns: Tensor) -> Tensor:

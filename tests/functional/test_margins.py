@@ -1,6 +1,11 @@
 """Margins against their definitions by angles, in float64."""
 
+import json
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -14,6 +19,8 @@ from keras_mhe.functional import (
     similarity_adjustment,
 )
 from support.gradients import MODES, value_and_grad
+
+TESTS = Path(__file__).parents[1]
 
 all_modes = pytest.mark.parametrize("mode", MODES)
 
@@ -86,15 +93,31 @@ def test_value(function, definition, margin):
     )
 
 
-@each_margin
-@pytest.mark.filterwarnings("ignore:Explicitly requested dtype")
-def test_float64(function, definition, margin):
-    angles = angles_for(function, margin)
-    values = ops.convert_to_numpy(function(np.cos(angles), margin))
-    if keras.backend.backend() == "jax" and values.dtype == "float32":
-        pytest.skip("JAX without float64")
-    expected = [definition(angle, margin) for angle in angles]
-    np.testing.assert_allclose(values, expected, atol=1e-11)
+def test_float64(tmp_path):
+    # JAX has no float64 unless told so before it starts.
+    source, target = tmp_path / "margins.json", tmp_path / "values.npz"
+    cases = [
+        (function.__name__, margin, angles_for(function, margin).tolist())
+        for function, _, margin in MARGINS
+    ]
+    source.write_text(json.dumps(cases))
+    subprocess.run(
+        [sys.executable, "-m", "support.float64_margins", source, target],
+        env={
+            **os.environ,
+            "JAX_ENABLE_X64": "1",
+            "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)]),
+        },
+        check=True,
+    )
+    found = np.load(target)
+    for place, (function, definition, margin) in enumerate(MARGINS):
+        values = found[f"arr_{place}"]
+        assert values.dtype == "float64", function
+        expected = [
+            definition(angle, margin) for angle in angles_for(function, margin)
+        ]
+        np.testing.assert_allclose(values, expected, rtol=0.0, atol=1e-11)
 
 
 @all_modes
