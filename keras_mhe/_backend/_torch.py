@@ -66,8 +66,8 @@ def matmul(
 
     Also under `torch.autocast`, which would round them.
     """
-    first = first.mT if transpose_first else first
-    second = second.mT if transpose_second else second
+    first = first.transpose(-1, -2) if transpose_first else first
+    second = second.transpose(-1, -2) if transpose_second else second
     device = first.device.type
     if torch.amp.is_autocast_available(device) and (
         torch.is_autocast_enabled(device)
