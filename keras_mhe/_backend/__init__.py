@@ -62,7 +62,7 @@ at_least: Callable[[Tensor, float], Tensor] = _module.at_least
 largest_magnitudes: Callable[[Tensor], Tensor] = _module.largest_magnitudes
 
 #: `keras.ops.matmul`, which has no flags for transposed factors, on PyTorch
-#: answers float64 with float32, and on JAX rounds on accelerators.
+#: answers float64 with float32, and on accelerators rounds.
 matmul: Callable[..., Tensor] = _module.matmul
 
 #: The product of a tensor with factors along its last axis. It is 0 where a
@@ -78,6 +78,10 @@ multiply_and_cut: Callable[[Tensor, Tensor, float], Tensor] = (
 #: Square matrices with given values on their diagonals, a vector for each or
 #: one number. May overwrite the matrices.
 set_diagonal: Callable[[Tensor, Any], Tensor] = _module.set_diagonal
+
+#: Tables multiplied by factors of their rows and, unless `None`, of their
+#: columns. May overwrite the tables.
+scale: Callable[[Tensor, Tensor, Tensor | None], Tensor] = _module.scale
 
 #: Sums of zero, one for each block of a stack, to be changed in a loop: each
 #: with `add_at(sums, index, update)`, which may overwrite them, and all seen as

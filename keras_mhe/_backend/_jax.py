@@ -15,6 +15,9 @@ from jax.sharding import PartitionSpec
 #: See `_backend.INDEX_DTYPE`.
 INDEX_DTYPE = "int32"
 
+#: Products that one sum of a matrix product adds up.
+_LONGEST_SUM = 384
+
 
 def known_values(indices: Any) -> np.ndarray | None:
     """Returns the values of `indices`, or `None` inside a traced function."""
@@ -65,6 +68,16 @@ def matmul(
         first = jnp.swapaxes(first, -1, -2)
     if transpose_second:
         second = jnp.swapaxes(second, -1, -2)
+    if isinstance(first, jax.core.Tracer) or first.shape[-1] <= _LONGEST_SUM:
+        return _product(first, second)
+    # Not compiled, XLA adds up all products in one row.
+    return sum(
+        _product(first[..., k : k + _LONGEST_SUM], second[..., k : k + _LONGEST_SUM, :])
+        for k in range(0, first.shape[-1], _LONGEST_SUM)
+    )
+
+
+def _product(first: Any, second: Any) -> Any:
     return jnp.matmul(first, second, precision=jax.lax.Precision.HIGHEST)
 
 
@@ -84,6 +97,12 @@ def set_diagonal(table: Any, values: Any) -> Any:
     return jnp.where(
         is_diagonal, jnp.expand_dims(jnp.asarray(values), -1), table
     )
+
+
+def scale(table: Any, rows: Any, columns: Any) -> Any:
+    """Returns a table with factors for its rows and columns, if any."""
+    table = table * rows[..., None]
+    return table if columns is None else table * columns[..., None, :]
 
 
 def new_sums(blocks: Any) -> Any:
@@ -164,19 +183,29 @@ class DeviceShards:
     def map(
         self, function: Callable[..., Any], columns: Any, *shared: Any
     ) -> tuple[Any, Any]:
-        """Runs `function(part, *shared)` on each device with its part.
+        """Runs `function(*parts, *shared)` on each device with its parts.
 
-        It returns a scalar that is the same on all devices, and a matrix
-        that is the device's part of the columns.
+        Args:
+            function: Returns a scalar that is the same on all devices, and a
+                matrix that is the device's part of the columns.
+            columns: Tuple of a matrix and of vectors with an entry for each of
+                its columns.
+            shared: Tensors that each device gets whole.
         """
         by_column = PartitionSpec(None, self.axes)
+        by_entry = PartitionSpec(self.axes)
+        matrix, *vectors = columns
         total, matrix = jax.shard_map(
             function,
             mesh=self.mesh,
-            in_specs=(by_column, *(PartitionSpec() for _ in shared)),
+            in_specs=(
+                by_column,
+                *(by_entry for _ in vectors),
+                *(PartitionSpec() for _ in shared),
+            ),
             out_specs=(PartitionSpec(), by_column),
             check_vma=False,
-        )(columns, *shared)
+        )(matrix, *vectors, *shared)
         return total, matrix
 
     def index(self) -> Any:

@@ -55,13 +55,45 @@ def matmul(
     transpose_first: bool = False,
     transpose_second: bool = False,
 ) -> Any:
-    """Returns the matrix product, without copies for the transposes."""
+    """Returns the matrix product, in the full precision of the dtype.
+
+    Also on GPUs, whose factors of float32 products TensorFlow rounds to TF32
+    unless told otherwise.
+    """
+
+    def product(first: Any, second: Any) -> Any:
+        return _product(first, second, transpose_first, transpose_second)
+
+    if first.dtype != tf.float32 or not _rounds():
+        return product(first, second)
+    high, other_high = _high_part(first), _high_part(second)
+    # What is left out is 2**-22 of the product.
+    low = product(high, second - other_high) + product(first - high, other_high)
+    return product(high, other_high) + low
+
+
+def _product(
+    first: Any, second: Any, transpose_first: bool, transpose_second: bool
+) -> Any:
+    """Returns the product, without copies for the transposes."""
     return tf.matmul(
         first,
         second,
         transpose_a=transpose_first,
         transpose_b=transpose_second,
     )
+
+
+def _rounds() -> bool:
+    """Whether TensorFlow may round the factors of float32 products."""
+    is_on = tf.config.experimental.tensor_float_32_execution_enabled()
+    return bool(is_on and tf.config.list_logical_devices("GPU"))
+
+
+def _high_part(matrix: Any) -> Any:
+    """Returns a float32 matrix without the last 13 of its 24 bits."""
+    bits = tf.bitcast(matrix, tf.int32)
+    return tf.bitcast(tf.bitwise.bitwise_and(bits, -(1 << 13)), tf.float32)
 
 
 def multiply_no_nan(tensor: Any, factors: Any) -> Any:
@@ -78,6 +110,12 @@ def set_diagonal(table: Any, values: Any) -> Any:
     """Returns square matrices with these values on their diagonals."""
     values = tf.broadcast_to(values, tf.shape(table)[:-1])
     return tf.linalg.set_diag(table, tf.cast(values, table.dtype))
+
+
+def scale(table: Any, rows: Any, columns: Any) -> Any:
+    """Returns a table with factors for its rows and columns, if any."""
+    table = table * rows[..., None]
+    return table if columns is None else table * columns[..., None, :]
 
 
 def new_sums(blocks: Any) -> Any:

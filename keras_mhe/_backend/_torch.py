@@ -1,5 +1,6 @@
 """PyTorch's side of `keras_mhe._backend`."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -62,9 +63,10 @@ def matmul(
     transpose_first: bool = False,
     transpose_second: bool = False,
 ) -> Any:
-    """Returns the matrix product, in the dtype of its factors.
+    """Returns the matrix product, in the full precision of the dtype.
 
-    Also under `torch.autocast`, which would round them.
+    Also under `torch.autocast`, and where PyTorch was told to round the factors
+    of float32 products, as by `torch.set_float32_matmul_precision("high")`.
     """
     first = first.transpose(-1, -2) if transpose_first else first
     second = second.transpose(-1, -2) if transpose_second else second
@@ -73,8 +75,51 @@ def matmul(
         torch.is_autocast_enabled(device)
     ):
         with torch.autocast(device, enabled=False):
-            return torch.matmul(first, second)
+            return _full_product(first, second)
+    return _full_product(first, second)
+
+
+def _full_product(first: Any, second: Any) -> Any:
+    if first.dtype != torch.float32 or not constant(_rounds, first.device):
+        return _product(first, second)
+    high, other_high = _high_part(first), _high_part(second)
+    # What is left out is 2**-22 of the product.
+    low = _product(high, second - other_high)
+    low = low + _product(first - high, other_high)
+    return _product(high, other_high) + low
+
+
+def _product(first: Any, second: Any) -> Any:
     return torch.matmul(first, second)
+
+
+def _rounds(device: Any) -> bool:
+    """Whether PyTorch rounds the factors of float32 products now."""
+    if device.type == "meta":
+        return False
+    if hasattr(torch.backends.cuda.matmul, "fp32_precision"):
+        settings = (
+            torch.backends.cuda.matmul.fp32_precision,
+            torch.backends.mkldnn.matmul.fp32_precision,
+        )
+    else:
+        settings = (torch.get_float32_matmul_precision(),)
+    if {*settings} <= {"ieee", "none", "highest"}:
+        return False
+    return _is_rounded(device, settings)
+
+
+@functools.lru_cache
+def _is_rounded(device: Any, settings: tuple[str, ...]) -> bool:
+    """Whether a device does what the settings allow: not all of them can."""
+    identity = torch.eye(512, device=device)
+    fine = torch.full_like(identity, 1.0 + 2.0**-12)
+    return not torch.equal(_product(identity, fine), fine)
+
+
+def _high_part(matrix: Any) -> Any:
+    """Returns a float32 matrix without the last 13 of its 24 bits."""
+    return (matrix.view(torch.int32) & -(1 << 13)).view(torch.float32)
 
 
 def multiply_no_nan(tensor: Any, factors: Any) -> Any:
@@ -108,6 +153,12 @@ def set_diagonal(table: Any, values: Any) -> Any:
     else:
         diagonal.fill_(values)
     return table
+
+
+def scale(table: Any, rows: Any, columns: Any) -> Any:
+    """Returns a table with factors for its rows and columns, in place."""
+    table.mul_(rows.unsqueeze(-1))
+    return table if columns is None else table.mul_(columns.unsqueeze(-2))
 
 
 def new_sums(blocks: Any) -> Any:

@@ -12,6 +12,7 @@ from keras_mhe.functional._neurons import (
     Directions,
     float_tensor,
     neuron_columns,
+    widened,
 )
 from keras_mhe.functional._pairs import (
     sum_over_pairs,
@@ -183,9 +184,8 @@ def energy_of_potential(
 
     The published forms come in here with potentials of their own.
     """
-    weights = float_tensor(weights)
-    neurons = neuron_columns(weights, neuron_axis)
-    num_neurons = ops.shape(neurons)[1]
+    neurons = widened(neuron_columns(float_tensor(weights), neuron_axis))
+    dim, num_neurons = ops.shape(neurons)
     _validation.groups_divide(groups, num_neurons)
     if anchors is not None:
         anchors = _checked_indices("anchors", anchors, num_neurons)
@@ -203,15 +203,14 @@ def energy_of_potential(
         num_columns // groups if anchors is None else num_columns,
         num_tables=groups if anchors is None else 1,
         num_rows=None if anchors is None else ops.shape(anchors)[0],
+        dim=dim,
         on_cpu=_backend.runs_on_cpu(neurons),
     )
 
     def forward(
         neurons: Tensor,
     ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        stored_dtype = keras.backend.standardize_dtype(neurons.dtype)
-        dtype = _numerics.computation_dtype(neurons)
-        directions = Directions.of(ops.cast(neurons, dtype), epsilon)
+        directions = Directions.of(neurons, epsilon)
         if anchors is None:
             total, gradient, count = sum_over_pairs(
                 directions, potential, half_space, groups, tile
@@ -233,12 +232,11 @@ def energy_of_potential(
         by_norm = directions.inverse_norms / count
 
         def pull_back(upstream: Tensor) -> Tensor:
-            by_neuron = _backend.multiply_and_cut(
+            return _backend.multiply_and_cut(
                 gradient,
                 upstream * by_norm,
-                _numerics.largest_gradient(stored_dtype),
+                _numerics.LARGEST_GRADIENT,
             )
-            return ops.cast(by_neuron, stored_dtype)
 
         return total / count, pull_back
 

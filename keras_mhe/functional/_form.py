@@ -85,6 +85,7 @@ class EnergyForm:
             self.block_size,
             num_neurons // self.groups,
             num_tables=self.groups,
+            dim=columns.shape[0],
             on_cpu=_backend.runs_on_cpu(columns),
         )
         total, gradient, count = sum_over_pairs(

@@ -90,6 +90,8 @@ class Directions:
             `epsilon=0`, shorter otherwise.
         squared_norms: Their squared lengths, shape `(num_neurons,)`,
             exactly 1 (or 0 for a column without a direction) for `epsilon=0`.
+        counts: 1 for a column whose pairs count, and 0 for a column of zeros
+            if `epsilon=0`, shape `(num_neurons,)`.
         inverse_norms: `1 / sqrt(|w|**2 + epsilon)`, shape `(num_neurons,)`;
             0 for a column that gets no gradient.
         have_fixed_length: Whether the length does not depend on `w`.
@@ -97,6 +99,7 @@ class Directions:
 
     vectors: Tensor
     squared_norms: Tensor
+    counts: Tensor
     inverse_norms: Tensor
     have_fixed_length: bool
 
@@ -114,21 +117,24 @@ class Directions:
         )
         scaled = columns * inverse_scale
         # NaN if an entry is NaN or infinite, which `largest` may not show.
-        squared = ops.sum(scaled * scaled, axis=0)
+        squared = sum_of_entries(scaled * scaled)
         if epsilon == 0.0:
             # At least 1 unless all entries are zero, subnormal or bad.
             is_valid = ops.logical_and(squared > 0.5, squared < math.inf)
             lengths = ops.cast(is_valid, dtype)
+            counts = ops.cast(ops.logical_not(squared <= 0.5), dtype)
             total = squared
         else:
             is_valid = squared < math.inf
             scaled_root = root * inverse_scale
             total = squared + scaled_root * scaled_root
             lengths = ops.where(is_valid, squared / total, 0.0)
+            counts = ops.ones_like(lengths)
         inverse = 1.0 / ops.sqrt(ops.where(is_valid, total, math.inf))
         return cls(
             vectors=_backend.multiply_no_nan(scaled, inverse),
             squared_norms=lengths,
+            counts=counts,
             inverse_norms=_backend.multiply_no_nan(inverse_scale, inverse),
             have_fixed_length=epsilon == 0.0,
         )
@@ -140,8 +146,34 @@ def tangent(vectors: Tensor, gradient: Tensor) -> Tensor:
     `d u / d w = (I - u u^T) / sqrt(|w|**2 + epsilon)`; this multiplies with
     the numerator, and `Directions.inverse_norms` are left to do.
     """
-    along = ops.sum(gradient * vectors, axis=-2, keepdims=True)
+    along = sum_of_entries(gradient * vectors)[..., None, :]
     return gradient - along * vectors
+
+
+#: Of squares of scaled entries, and of gradients.
+_ABOVE_ALL_SUMS = 3e38
+
+#: Entries from which on a sum goes by parts, and the size of a part.
+_LONG_SUM, _PART = 1024, 128
+
+
+def sum_of_entries(columns: Tensor) -> Tensor:
+    """Sums along axis -2; of long columns in parts, which rounds less.
+
+    TensorFlow adds up a column entry by entry: of 100,000 like numbers the sum
+    is then wrong in its fourth digit.
+    """
+    *leading, dim, size = ops.shape(columns)
+    if not isinstance(dim, int) or dim < _LONG_SUM:
+        return ops.sum(columns, axis=-2)
+    num_parts = dim // _PART
+    parts = ops.reshape(
+        columns[..., : num_parts * _PART, :], (*leading, num_parts, _PART, size)
+    )
+    # Bounds that no sum reaches, or XLA would make one sum of two.
+    sums = _backend.at_least(ops.sum(parts, axis=-2), -_ABOVE_ALL_SUMS)
+    total = ops.sum(sums, axis=-2)
+    return total + ops.sum(columns[..., num_parts * _PART :, :], axis=-2)
 
 
 def float_tensor(weights: Tensor) -> Tensor:
@@ -150,6 +182,27 @@ def float_tensor(weights: Tensor) -> Tensor:
     if "float" in str(weights.dtype):
         return weights
     return ops.cast(weights, "float32")
+
+
+def widened(columns: Tensor) -> Tensor:
+    """Casts columns to the dtype of computations.
+
+    What comes back to them as a gradient is added up in that dtype, and cut
+    to what theirs can hold at last.
+    """
+    stored_dtype = keras.backend.standardize_dtype(columns.dtype)
+    dtype = _numerics.computation_dtype(columns)
+    if stored_dtype == dtype:
+        return columns
+    largest = _numerics.largest_gradient(stored_dtype)
+
+    def forward(columns: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        def pull_back(upstream: Tensor) -> Tensor:
+            return ops.cast(ops.clip(upstream, -largest, largest), stored_dtype)
+
+        return ops.cast(columns, dtype), pull_back
+
+    return _backend.with_gradient(forward, columns)
 
 
 def unit_columns(columns: Tensor) -> Tensor:
@@ -165,18 +218,15 @@ def unit_columns(columns: Tensor) -> Tensor:
     """
 
     def forward(columns: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        stored_dtype = keras.backend.standardize_dtype(columns.dtype)
-        dtype = _numerics.computation_dtype(columns)
-        directions = Directions.of(ops.cast(columns, dtype), 0.0)
+        directions = Directions.of(columns, 0.0)
 
         def pull_back(upstream: Tensor) -> Tensor:
-            by_column = _backend.multiply_and_cut(
+            return _backend.multiply_and_cut(
                 tangent(directions.vectors, upstream),
                 directions.inverse_norms,
-                _numerics.largest_gradient(stored_dtype),
+                _numerics.LARGEST_GRADIENT,
             )
-            return ops.cast(by_column, stored_dtype)
 
         return directions.vectors, pull_back
 
-    return _backend.with_gradient(forward, columns)
+    return _backend.with_gradient(forward, widened(columns))

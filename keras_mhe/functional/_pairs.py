@@ -5,12 +5,12 @@ many. How their table is cut into tiles is the business of `_tiles`, and of
 `_shards` for columns on several devices.
 """
 
-from collections.abc import Callable
+import dataclasses
 from typing import Any
 
 from keras import ops
 
-from keras_mhe import _backend
+from keras_mhe import _backend, _numerics
 from keras_mhe._typing import Tensor
 from keras_mhe.functional._neurons import Directions, tangent
 from keras_mhe.functional._potentials import Potential
@@ -19,6 +19,8 @@ from keras_mhe.functional._shards import (
     sharded_table_of_anchors,
 )
 from keras_mhe.functional._tiles import (
+    Columns,
+    PairEnergy,
     choose_tile,
     table_of_all_pairs,
     table_of_anchors,
@@ -46,42 +48,44 @@ def sum_over_pairs(
 
     Returns:
         Sum over unordered pairs, the `tangent` of its gradient by
-        `directions.vectors` (shape `(dim, N)`), and the number of pairs; of
-        half space half of each of the three.
+        `directions.vectors` (shape `(dim, N)`), and the number of pairs, a
+        scalar tensor of at least 1; of half space half of each of the three.
     """
-    vectors = directions.vectors
-    dim, num_neurons = ops.shape(vectors)
-    size = num_neurons // groups
-    pair_energy = _pair_energy(potential, half_space)
+    columns = _columns(directions)
+    living = _living(columns.counts, groups)
+    pair_energy = _pair_energy(potential, half_space, columns)
     own_total, own_slopes = 0.0, None
     if half_space:
         # Of the four pairs that two columns make, and of the pair of a column
         # with its own opposite, half is counted.
-        own, own_slopes = _own_opposites(directions, size, potential)
+        own, own_slopes = _own_opposites(directions, living, potential)
         own_total = 0.5 * ops.sum(own)
         own_slopes = None if own_slopes is None else 0.5 * own_slopes
     if groups > 1:
-        stack = ops.reshape(vectors, (dim, groups, size))
-        stack = ops.transpose(stack, (1, 0, 2))
         if own_slopes is not None:
-            own_slopes = ops.reshape(own_slopes, (groups, size))
+            own_slopes = ops.reshape(own_slopes, (groups, -1))
         total, gradient = table_of_all_pairs(
-            stack, pair_energy, tile, own_slopes
+            columns.each(lambda part: _grouped(part, groups)),
+            pair_energy,
+            tile,
+            own_slopes,
         )
-        gradient = ops.transpose(gradient, (1, 0, 2))
-        gradient = ops.reshape(gradient, (dim, num_neurons))
-    elif tile is not None and (shards := _backend.device_shards(vectors)):
+        gradient = ops.moveaxis(gradient, 0, -2)
+        gradient = ops.reshape(gradient, ops.shape(columns.vectors))
+    elif tile is not None and (
+        shards := _backend.device_shards(columns.vectors)
+    ):
         total, gradient = sharded_table_of_all_pairs(
-            shards, vectors, pair_energy, _tile_of_part(tile, shards, vectors)
+            shards, columns, pair_energy, _tile_of_part(tile, shards, columns)
         )
         if own_slopes is not None:
-            gradient = gradient + own_slopes * vectors
+            gradient = gradient + own_slopes * columns.vectors
     else:
         total, gradient = table_of_all_pairs(
-            vectors, pair_energy, tile, own_slopes
+            columns, pair_energy, tile, own_slopes
         )
-    count = _num_pairs(num_neurons, size, half_space, total)
-    return total + own_total, gradient, 0.5 * count
+    count = 0.5 * ops.sum(living * _partners(living, half_space))
+    return total + own_total, gradient, _backend.at_least(count, 0.5)
 
 
 def sum_over_pairs_of_anchors(
@@ -104,38 +108,40 @@ def sum_over_pairs_of_anchors(
 
     Returns:
         Sum, the `tangent` of its gradient by `directions.vectors` (shape
-        `(dim, N)`), and the number of pairs.
+        `(dim, N)`), and the number of pairs, a scalar tensor of at least 1.
     """
-    vectors = directions.vectors
+    columns = _columns(directions)
+    vectors = columns.vectors
     num_neurons = ops.shape(vectors)[1]
-    num_anchors = ops.shape(anchors)[0]
     size = num_neurons // groups
-    pair_energy = _pair_energy(potential, half_space)
+    pair_energy = _pair_energy(potential, half_space, columns)
     if tile is not None and (shards := _backend.device_shards(vectors)):
-        tile = _tile_of_part(tile, shards, vectors)
+        tile = _tile_of_part(tile, shards, columns)
         total, gradient = sharded_table_of_anchors(
-            shards, anchors, vectors, size, pair_energy, tile
+            shards, anchors, columns, size, pair_energy, tile
         )
     else:
-        rows = _backend.take_columns(vectors, anchors)
+        rows = columns.each(lambda part: _taken(part, anchors))
         indices = _backend.indices(num_neurons)
         total, by_row, gradient = table_of_anchors(
-            rows, anchors, vectors, indices, size, pair_energy, tile
+            rows, anchors, columns, indices, size, pair_energy, tile
         )
         gradient = _backend.add_to_columns(gradient, anchors, by_row)
     gradient = tangent(vectors, gradient)
+    living = _living(columns.counts, groups)
     if half_space:
-        own, own_slopes = _own_opposites(directions, size, potential)
+        own, own_slopes = _own_opposites(directions, living, potential)
         # Each as often as the column is an anchor.
-        total = total + ops.sum(ops.take(own, anchors, axis=0))
+        total = total + ops.sum(_taken(own, anchors))
         if own_slopes is not None:
-            own_slopes = ops.take(own_slopes, anchors, axis=0)
             gradient = _backend.add_to_columns(
                 gradient,
                 anchors,
-                own_slopes * _backend.take_columns(vectors, anchors),
+                _taken(own_slopes, anchors) * _taken(vectors, anchors),
             )
-    return total, gradient, _num_pairs(num_anchors, size, half_space, total)
+    partners = ops.take(_partners(living, half_space), anchors // size, axis=0)
+    count = ops.sum(_taken(columns.counts, anchors) * partners)
+    return total, gradient, _backend.at_least(count, 1.0)
 
 
 def sum_over_sample(
@@ -161,12 +167,14 @@ def sum_over_sample(
     Returns:
         `N / k` times the sum, which estimates `sum_over_pairs_of_anchors`;
         the `tangent` of its gradient by `directions.vectors`; and the number
-        of the pairs of anchors with all columns.
+        of the pairs of anchors with all columns, estimated by the same share.
     """
-    vectors = directions.vectors
+    columns = _columns(directions)
+    vectors = columns.vectors
     num_anchors, num_others = ops.shape(anchors)[0], ops.shape(others)[0]
-    rows, drawn = vectors[:, :num_anchors], vectors[:, num_anchors:]
-    pair_energy = _pair_energy(potential, half_space)
+    rows = columns.each(lambda part: part[..., :num_anchors])
+    drawn = columns.each(lambda part: part[..., num_anchors:])
+    pair_energy = _pair_energy(potential, half_space, columns)
     total, by_row, by_drawn = table_of_anchors(
         rows, anchors, drawn, others, num_neurons, pair_energy, tile
     )
@@ -175,65 +183,96 @@ def sum_over_sample(
     )
     total = total / share
     gradient = tangent(vectors, ops.concatenate([by_row, by_drawn], 1) / share)
+    living = _living(drawn.counts, 1) / share
     if half_space:
-        own, own_slopes = _own_opposites(directions, num_neurons, potential)
+        own, own_slopes = _own_opposites(directions, living, potential)
         total = total + ops.sum(own[:num_anchors])
         if own_slopes is not None:
             is_anchor = ops.arange(num_anchors + num_others) < num_anchors
             slopes = ops.where(is_anchor, own_slopes, 0.0)
             gradient = gradient + slopes * vectors
-    count = _num_pairs(num_anchors, num_neurons, half_space, total)
-    return total, gradient, count
+    count = ops.sum(rows.counts) * ops.sum(_partners(living, half_space))
+    return total, gradient, _backend.at_least(count, 1.0)
+
+
+def _columns(directions: Directions) -> Columns:
+    """What a table needs of directions."""
+    return Columns(
+        directions.vectors, directions.squared_norms, directions.counts
+    )
 
 
 def _pair_energy(
-    potential: Potential, half_space: bool
-) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    potential: Potential, half_space: bool, columns: Columns
+) -> PairEnergy:
     """Value and slope of a column with another, and with its opposite."""
+    dtype = _numerics.computation_dtype(columns.vectors)
+    dim = ops.shape(columns.vectors)[0]
+    floor = _numerics.resolution(dtype, dim if isinstance(dim, int) else None)
+    of_pair = potential.value_and_slope
     if half_space:
-        return potential.value_and_slope_of_lines
-    return potential.value_and_slope
+        of_pair = potential.value_and_slope_of_lines
+    return lambda cosine: of_pair(cosine, floor)
 
 
-def _tile_of_part(tile: int, shards: Any, vectors: Tensor) -> int:
+def _tile_of_part(tile: int, shards: Any, columns: Columns) -> int:
     """A tile that divides the columns of one device into equal blocks."""
-    num_columns: int = ops.shape(vectors)[1] // shards.count
-    return choose_tile(tile, num_columns) or num_columns
+    dim, size = ops.shape(columns.vectors)
+    num_columns: int = size // shards.count
+    return choose_tile(tile, num_columns, dim=dim) or num_columns
+
+
+def _grouped(part: Tensor, groups: int) -> Tensor:
+    """Moves the blocks of the last axis to the front."""
+    *leading, size = ops.shape(part)
+    stack = ops.reshape(part, (*leading, groups, size // groups))
+    return ops.moveaxis(stack, -2, 0)
+
+
+def _taken(part: Tensor, indices: Tensor) -> Tensor:
+    """Takes columns, or what there is one of for each column."""
+    if len(part.shape) == 1:
+        return ops.take(part, indices, axis=0)
+    return _backend.take_columns(part, indices)
+
+
+def _living(counts: Tensor, groups: int) -> Tensor:
+    """Returns how many columns of each block count, shape `(groups,)`."""
+    return ops.sum(ops.reshape(counts, (groups, -1)), axis=-1)
+
+
+def _partners(living: Tensor, half_space: bool) -> Tensor:
+    """Returns how many columns, and opposites, each one meets in its block."""
+    if not half_space:
+        return _backend.at_least(living - 1.0, 0.0)
+    return ops.where(living > 1.0, 2.0 * living - 1.0, 0.0)
 
 
 def _own_opposites(
-    directions: Directions, size: Tensor, potential: Potential
+    directions: Directions, living: Tensor, potential: Potential
 ) -> tuple[Tensor, Tensor | None]:
     """Energy of each column with its own opposite, `c = -|u|**2`.
 
-    A column that is alone in its block has no pair by convention. `size` is
-    an int, or a scalar tensor where the shape is not known.
+    A column that is alone in its block has no pair by convention.
 
     Returns:
         Values, and the factors by which the columns are the tangents of
         their gradients, `-2 f'(c) u`, or `None` if those are zero.
     """
     squared_norms = directions.squared_norms
-    if isinstance(size, int):
-        has_pairs = float(size > 1)
-    else:
-        has_pairs = ops.cast(size > 1, squared_norms.dtype)
+    num_columns, groups = ops.shape(squared_norms)[0], living.shape[0]
+    has_pairs = ops.cast(living > 1.0, squared_norms.dtype)
+    has_pairs = ops.repeat(has_pairs, num_columns // groups, axis=0)
     if directions.have_fixed_length:
-        opposite = has_pairs * potential.value(-1.0) * squared_norms
-        orthogonal = has_pairs * potential.value(0.0) * (1.0 - squared_norms)
-        return opposite + orthogonal, None
-    values, slopes = potential.value_and_slope(-squared_norms)
+        plain = dataclasses.replace(potential, reference=None)
+        opposite, orthogonal = plain.value(-1.0), plain.value(0.0)
+        if potential.reference is not None:
+            opposite, orthogonal = 0.0, orthogonal - opposite
+        without_direction = directions.counts - squared_norms
+        values = opposite * squared_norms + orthogonal * without_direction
+        return has_pairs * values, None
+    values, slopes = potential.value_and_slope(
+        -squared_norms, _numerics.resolution(_numerics.computation_dtype(squared_norms))
+    )
     slopes = (-2.0 * has_pairs) * slopes * (1.0 - squared_norms)
     return has_pairs * values, slopes
-
-
-def _num_pairs(
-    num_rows: Tensor, size: Tensor, half_space: bool, like: Tensor
-) -> Tensor:
-    """How many columns, and opposites, the rows meet; at least 1."""
-    if isinstance(num_rows, int) and isinstance(size, int):
-        per_row = 2 * size - 1 if half_space else size - 1
-        return float(max(num_rows * per_row, 1))
-    num_rows, size = ops.cast(num_rows, like.dtype), ops.cast(size, like.dtype)
-    per_row = 2.0 * size - 1.0 if half_space else size - 1.0
-    return _backend.at_least(num_rows * per_row, 1.0)

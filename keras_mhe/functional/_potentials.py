@@ -5,6 +5,7 @@ value and derivative together, so nothing in the library differentiates
 through `arccos`, `log` or a negative power.
 """
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -30,25 +31,28 @@ class Potential:
     potentials of the paper.
 
     Numerics:
-        Pairs nearer than the resolution of the dtype (see
-        `_numerics.resolution`) count as equal: the potential is that of the
-        smallest resolved separation, its derivative is 0, since a direction
-        from one to the other does not exist. The angular derivative is also 0
-        for vectors that are opposite within the resolution. Where `f` exceeds
-        1e15 (powers above 5 only, in float64 above 2) it is continued by its
-        tangent.
+        Pairs nearer than a resolution (see `_numerics.resolution`) count as
+        equal: the potential is that of `_numerics.equal_distance`, its
+        derivative is 0, since a direction from one to the other does not
+        exist. The angular derivative is also 0 for vectors that are opposite
+        within the resolution. Where `f` exceeds 1e15 (powers above 5 only, in
+        float64 above 2) it is continued by its tangent.
 
     Attributes:
         power: Float >= 0, no unit. 0 is the logarithm.
         distance: `"euclidean"` or `"angular"`.
         scale: Float > 0. Factor of the angle; 1 measures in radians.
         offset: Float >= 0. Added to `r**2` or to the scaled angle.
+        reference: `None`, or a cosine in (-1, 1) (without scale and offset):
+            then values are those of `f(c) - f(reference)`, computed as a
+            difference and not as two terms.
     """
 
     power: float = 2.0
     distance: str = "euclidean"
     scale: float = 1.0
     offset: float = 0.0
+    reference: float | None = None
 
     def __post_init__(self) -> None:
         power = _validation.non_negative_real("power", self.power)
@@ -57,80 +61,123 @@ class Potential:
 
     def value(self, cosine: float) -> float:
         """Returns `f(cosine)` for one number in [-1, 1], in float64."""
-        return float(self.value_and_slope(float(cosine), xp=_Floats)[0])
+        floor = _numerics.resolution("float64")
+        return float(self.value_and_slope(float(cosine), floor, _Floats)[0])
 
     def value_and_slope(
-        self, cosine: Tensor, xp: Any = ops
+        self, cosine: Tensor, floor: float, xp: Any = ops
     ) -> tuple[Tensor, Tensor]:
         """Returns `f(c)` and `df/dc`, elementwise.
 
         Args:
             cosine: Float32 or float64 tensor in [-1, 1] up to rounding.
+            floor: The smallest `r**2` told apart from 0.
             xp: Namespace of the functions, `keras.ops` or `_Floats`.
         """
-        dtype = "float64"
-        if xp is not _Floats:
-            dtype = _numerics.computation_dtype(cosine)
-        floor = _numerics.resolution(dtype)
+        equal = _equal_distance(cosine, xp)
         if self.distance == "angular":
             angle, sine, is_resolved = angle_and_sine(cosine, floor, xp)
-            value, by_angle = self._of_angle(angle, floor, xp)
+            angle = xp.where(angle > math.sqrt(floor), angle, math.sqrt(equal))
+            value, by_angle = self._of_angle(angle, cosine, sine, equal, xp)
             return value, xp.where(is_resolved, -by_angle / sine, 0.0)
         squared = 2.0 - 2.0 * cosine
-        value, by_squared = self._of_squared(squared, floor, xp)
-        return value, xp.where(squared > floor, -2.0 * by_squared, 0.0)
+        is_resolved = squared > floor
+        squared = xp.where(is_resolved, squared, equal)
+        value, by_squared = self._of_squared(squared, cosine, equal, xp)
+        return value, xp.where(is_resolved, -2.0 * by_squared, 0.0)
 
-    def value_and_slope_of_lines(self, cosine: Tensor) -> tuple[Tensor, Tensor]:
+    def value_and_slope_of_lines(
+        self, cosine: Tensor, floor: float
+    ) -> tuple[Tensor, Tensor]:
         """Returns `f(c) + f(-c)` and its derivative, elementwise.
 
         The energy of one vector with another and with its opposite, from one
         cosine. Lines nearer than the resolution count as equal.
         """
-        floor = _numerics.resolution(_numerics.computation_dtype(cosine))
+        equal = _equal_distance(cosine, ops)
         if self.distance == "angular":
             # Even in c: the angle below 90 degrees has all its digits.
-            angle, sine, is_resolved = angle_and_sine(abs(cosine), floor, ops)
-            value, by_angle = self._of_angle(angle, floor, ops)
-            other, by_other = self._of_angle(math.pi - angle, floor, ops)
+            size = abs(cosine)
+            angle, sine, is_resolved = angle_and_sine(size, floor, ops)
+            angle = ops.where(is_resolved, angle, math.sqrt(equal))
+            value, by_angle = self._of_angle(angle, size, sine, equal, ops)
+            other, by_other = self._opposite()._of_angle(
+                math.pi - angle, -size, sine, equal, ops
+            )
             slope = ops.sign(cosine) * (by_other - by_angle) / sine
             return value + other, ops.where(is_resolved, slope, 0.0)
         squared_sine = (1.0 - cosine) * (1.0 + cosine)
-        # For two vectors whose squared distance is `floor`.
-        smallest = floor * (1.0 - floor / 4.0)
-        is_resolved = squared_sine > smallest
+        # For two vectors whose squared distance is `floor`, or `equal`.
+        is_resolved = squared_sine > floor * (1.0 - floor / 4.0)
         if self.offset == 0.0 and self.power in (0.0, 2.0):
-            squared_sine = _backend.at_least(squared_sine, smallest)
-            slope = cosine / squared_sine
-            if self.power == 0.0:
-                value = -0.5 * ops.log(4.0 * squared_sine)
-            else:
-                value = 1.0 / squared_sine
-                slope = 2.0 * slope * value
+            squared_sine = ops.where(
+                is_resolved, squared_sine, equal * (1.0 - equal / 4.0)
+            )
+            value, slope = self._of_squared_sine(squared_sine, cosine)
             return value, ops.where(is_resolved, slope, 0.0)
-        value, by_squared = self._of_squared(2.0 - 2.0 * cosine, floor, ops)
-        other, by_other = self._of_squared(2.0 + 2.0 * cosine, floor, ops)
-        slope = 2.0 * (by_other - by_squared)
+        near = 2.0 - 2.0 * abs(cosine)
+        near = ops.where(is_resolved, near, equal)
+        value, by_near = self._of_squared(near, cosine, equal, ops)
+        other, by_far = self._opposite()._of_squared(
+            4.0 - near, -cosine, equal, ops
+        )
+        slope = 2.0 * ops.sign(cosine) * (by_far - by_near)
         return value + other, ops.where(is_resolved, slope, 0.0)
 
+    def _opposite(self) -> "Potential":
+        """The potential that has its reference at the opposite cosine."""
+        if not self.reference:
+            return self
+        return dataclasses.replace(self, reference=-self.reference)
+
+    def _of_squared_sine(
+        self, squared_sine: Tensor, cosine: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Lines by `1 - c**2`, powers 0 and 2 only: two divisions at most."""
+        inverse = 1.0 / squared_sine
+        slope = cosine * inverse
+        if self.power == 2.0:
+            value, slope = inverse, 2.0 * slope * inverse
+            if self.reference is not None:
+                square = self.reference**2
+                value = value * (cosine * cosine - square) / (1.0 - square)
+        elif self.reference is None:
+            value = -0.5 * ops.log(4.0 * squared_sine)
+        else:
+            square = self.reference**2
+            shift = square - cosine * cosine
+            value = -0.5 * _log_ratio(squared_sine, shift, 1.0 - square)
+        return value, slope
+
     def _of_squared(
-        self, squared: Tensor, floor: float, xp: Any
+        self, squared: Tensor, cosine: Tensor, smallest: float, xp: Any
     ) -> tuple[Tensor, Tensor]:
         """Returns `f` and its derivative by the squared distance."""
-        squared = _at_least(squared, floor, xp)
-        return self._radial(squared, floor, self.power / 2.0, 0.5, xp)
+        exponent = self.power / 2.0
+        found = self._radial(squared, smallest, exponent, 0.5, xp)
+        if self.reference is None:
+            return found
+        shift = 2.0 * (self.reference - cosine)
+        origin = 2.0 - 2.0 * self.reference
+        return _above(found, squared, shift, origin, exponent, 0.5)
 
     def _of_angle(
-        self, angle: Tensor, floor: float, xp: Any
+        self, angle: Tensor, cosine: Tensor, sine: Tensor, equal: float, xp: Any
     ) -> tuple[Tensor, Tensor]:
         """Returns `f` and its derivative by the angle."""
-        smallest = math.sqrt(floor)
-        angle = _at_least(angle, smallest, xp)
-        if self.scale == 1.0:
-            return self._radial(angle, smallest, self.power, 1.0, xp)
-        value, by_scaled = self._radial(
-            self.scale * angle, self.scale * smallest, self.power, 1.0, xp
-        )
-        return value, self.scale * by_scaled
+        smallest = math.sqrt(equal)
+        if self.scale != 1.0:
+            value, by_scaled = self._radial(
+                self.scale * angle, self.scale * smallest, self.power, 1.0, xp
+            )
+            return value, self.scale * by_scaled
+        found = self._radial(angle, smallest, self.power, 1.0, xp)
+        if self.reference is None:
+            return found
+        # From the angle's complement, which has its own digits near zero.
+        shift = math.asin(self.reference) - _backend.arctan2(cosine, sine)
+        origin = math.acos(self.reference)
+        return _above(found, angle, shift, origin, self.power, 1.0)
 
     def _radial(
         self,
@@ -159,6 +206,36 @@ class Potential:
         return value + slope * (separation - clamped), slope
 
 
+def _above(
+    value_and_slope: tuple[Tensor, Tensor],
+    separation: Tensor,
+    shift: Tensor,
+    origin: float,
+    exponent: float,
+    log_factor: float,
+) -> tuple[Tensor, Tensor]:
+    """Makes a value of `_radial` that above the value at `origin`.
+
+    `shift` is `separation - origin`, with digits of its own.
+    """
+    value, slope = value_and_slope
+    log_ratio = _log_ratio(separation, shift, origin)
+    if exponent == 0.0:
+        return -log_factor * log_ratio, slope
+    lowest = origin**-exponent
+    # Far from the origin the difference has its digits.
+    is_near = separation > 0.5 * origin
+    near = ops.expm1(-exponent * ops.where(is_near, log_ratio, 0.0))
+    return ops.where(is_near, lowest * near, value - lowest), slope
+
+
+def _log_ratio(separation: Tensor, shift: Tensor, origin: float) -> Tensor:
+    """Returns `log(separation / origin)`; near 0 from `shift`, as `_above`."""
+    is_near = separation > 0.5 * origin
+    share = ops.where(is_near, shift / origin, 0.0)
+    return ops.where(is_near, ops.log1p(share), ops.log(separation / origin))
+
+
 def angle_and_sine(
     cosine: Tensor, floor: float = 0.0, xp: Any = ops
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -173,6 +250,12 @@ def angle_and_sine(
     sine = sine_of_half * cosine_of_half
     smallest = math.sqrt(floor)
     return angle, _at_least(sine, smallest, xp), sine > smallest
+
+
+def _equal_distance(cosine: Tensor, xp: Any) -> float:
+    if xp is _Floats:
+        return _numerics.equal_distance("float64")
+    return _numerics.equal_distance(_numerics.computation_dtype(cosine))
 
 
 def _at_least(tensor: Tensor, bound: float, xp: Any) -> Tensor:

@@ -14,10 +14,11 @@ from keras_mhe import _backend
 from keras_mhe._typing import Tensor
 from keras_mhe.functional._neurons import tangent
 from keras_mhe.functional._tiles import (
+    Columns,
     PairEnergy,
-    at,
     cosines_of,
     from_blocks,
+    own_scales,
     table_of_anchors,
     table_sum,
     to_blocks,
@@ -25,13 +26,13 @@ from keras_mhe.functional._tiles import (
 
 
 def sharded_table_of_all_pairs(
-    shards: Any, vectors: Tensor, pair_energy: PairEnergy, tile: int
+    shards: Any, columns: Columns, pair_energy: PairEnergy, tile: int
 ) -> tuple[Tensor, Tensor]:
     """`_tiles.table_of_all_pairs` of columns spread over devices.
 
     Args:
         shards: What `_backend.device_shards` returned.
-        vectors: Shape `(dim, size)`.
+        columns: Without an axis in front.
         pair_energy: The energy of a pair.
         tile: Columns in a block.
 
@@ -39,17 +40,25 @@ def sharded_table_of_all_pairs(
         Sum over unordered pairs, and the `tangent` of its gradient.
     """
 
-    def on_device(own: Tensor) -> tuple[Tensor, Tensor]:
-        blocks, is_column = to_blocks(own, tile)
-        num_blocks = ops.shape(blocks)[0]
+    def on_device(own: Tensor, *others: Tensor) -> tuple[Tensor, Tensor]:
+        blocks = to_blocks(Columns(own, *others), tile)
+        num_blocks = ops.shape(blocks.vectors)[0]
         is_diagonal = ops.eye(tile, dtype="bool")
         here = shards.index()
+        scales = ops.ones_like(blocks.counts)
+        if not blocks.are_short:
+            products = cosines_of(blocks.vectors, blocks.vectors)
+            scales = own_scales(products, blocks)
 
         def show(step: Tensor, carry: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
             """One block of one device meets all blocks of this one."""
             owner, place = step // num_blocks, step % num_blocks
             is_owner = ops.equal(owner, here)
-            shown = shards.sum(ops.where(is_owner, blocks[place], 0.0))
+
+            def shown(part: Tensor) -> Tensor:
+                return shards.sum(ops.where(is_owner, part[place], 0.0))
+
+            second, second_scales = blocks.each(shown), shown(scales)
 
             def meet(
                 index: Tensor, carry: tuple[Tensor, ...]
@@ -57,16 +66,17 @@ def sharded_table_of_all_pairs(
                 total, gradients = carry
                 is_same = ops.logical_and(is_owner, ops.equal(place, index))
                 is_self = ops.logical_and(is_same, is_diagonal)
-                cosines = cosines_of(blocks[index], shown)
+                cosines = cosines_of(blocks.vectors[index], second.vectors)
+                cosines = _backend.scale(cosines, scales[index], second_scales)
                 values, slopes = pair_energy(ops.where(is_self, 0.0, cosines))
                 values = ops.where(is_self, 0.0, values)
                 slopes = ops.where(is_self, 0.0, slopes)
-                by_own = _backend.matmul(shown, slopes, transpose_second=True)
+                by_own = _backend.matmul(
+                    second.vectors, slopes, transpose_second=True
+                )
                 return (
                     total
-                    + table_sum(
-                        values, at(is_column, index), at(is_column, place)
-                    ),
+                    + table_sum(values, blocks.counts[index], second.counts),
                     _backend.add_at(gradients, index, by_own),
                 )
 
@@ -81,21 +91,21 @@ def sharded_table_of_all_pairs(
             0,
             shards.count * num_blocks,
             show,
-            (zero, _backend.new_sums(blocks)),
+            (zero, _backend.new_sums(blocks.vectors)),
         )
         gradient = from_blocks(_backend.stack(gradients), ops.shape(own)[1])
         # All ordered pairs were met, half of them on other devices.
         return 0.5 * shards.sum(total), tangent(own, gradient)
 
-    total, gradient = shards.map(on_device, vectors)
+    total, gradient = shards.map(on_device, columns)
     return total, gradient
 
 
 def sharded_table_of_anchors(
     shards: Any,
     anchors: Tensor,
-    vectors: Tensor,
-    group_size: int,
+    columns: Columns,
+    group_size: Tensor,
     pair_energy: PairEnergy,
     tile: int | None,
 ) -> tuple[Tensor, Tensor]:
@@ -104,32 +114,40 @@ def sharded_table_of_anchors(
     Args:
         shards: What `_backend.device_shards` returned.
         anchors: Indices of columns, shape `(m,)`.
-        vectors: All columns, shape `(dim, size)`.
+        columns: All columns, without an axis in front.
         group_size: Columns in a group.
         pair_energy: The energy of a pair.
         tile: Columns in a block, or `None` for all of a device at once.
 
     Returns:
-        Sum over the table, and its gradient by `vectors`.
+        Sum over the table, and its gradient by `columns.vectors`.
     """
 
-    def on_device(own: Tensor, anchors: Tensor) -> tuple[Tensor, Tensor]:
-        size = ops.shape(own)[1]
+    def on_device(
+        vectors: Tensor,
+        squared_norms: Tensor,
+        counts: Tensor,
+        anchors: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        own = Columns(vectors, squared_norms, counts)
+        size = own.size
         first_index = shards.index() * size
         is_own = ops.logical_and(
             anchors >= first_index, anchors < first_index + size
         )
         place = ops.clip(anchors - first_index, 0, size - 1)
-        rows = shards.sum(
-            ops.where(is_own, _backend.take_columns(own, place), 0.0)
-        )
+
+        def taken(part: Tensor) -> Tensor:
+            there = ops.take(part, place, axis=-1)
+            return shards.sum(ops.where(is_own, there, 0.0))
+
         indices = first_index + _backend.indices(size)
         total, by_row, gradient = table_of_anchors(
-            rows, anchors, own, indices, group_size, pair_energy, tile
+            own.each(taken), anchors, own, indices, group_size, pair_energy, tile
         )
         by_row = ops.where(is_own, shards.sum(by_row), 0.0)
         gradient = _backend.add_to_columns(gradient, place, by_row)
         return shards.sum(total), gradient
 
-    total, gradient = shards.map(on_device, vectors, anchors)
+    total, gradient = shards.map(on_device, columns, anchors)
     return total, gradient

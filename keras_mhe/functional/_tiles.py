@@ -4,19 +4,29 @@ The table is cut into square tiles. One tile is alive at a time, and two
 blocks of columns meet once: a product for their cosines, and two products
 that carry the slopes to both of them. What a pair costs in energy is the
 business of `_potentials`; here it is a function of the cosines.
+
+Cosines of long columns are divided by what the same product makes of the
+columns' own lengths. A backend adds up 10,000 products with an error of some
+hundred epsilons, but the same one in each entry: so equal columns have a
+cosine of 1. For that the tables have whole multiples of 16 rows and columns,
+which all go one way through the processor.
 """
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 from keras import ops
 
-from keras_mhe import _backend
+from keras_mhe import _backend, _numerics
 from keras_mhe._typing import Tensor
 from keras_mhe.functional._neurons import tangent
 
 #: Maps cosines to the values of the pairs' energy and to its slopes.
 PairEnergy = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+#: Tables of long columns have a multiple of this many rows and columns.
+_MULTIPLE = 16
 
 #: Edge of a tile on a CPU: its table and temporaries stay in the cache.
 _CPU_TILE = 512
@@ -33,8 +43,51 @@ _ACCELERATOR_DENSE = 8192
 #: `"auto"` never takes narrower tiles, however many rows or tables they have.
 _SMALLEST_AUTO = 8
 
-#: Energies of pairs are at most 1e15.
-_BELOW_ALL_SUMS = -1e30
+
+class Columns(NamedTuple):
+    """Directions in a table, with any axes in front.
+
+    Attributes:
+        vectors: Shape `(..., dim, size)`.
+        squared_norms: Shape `(..., size)`.
+        counts: 1 for a column whose pairs count, or 0, shape `(..., size)`.
+    """
+
+    vectors: Tensor
+    squared_norms: Tensor
+    counts: Tensor
+
+    def each(self, function: Callable[[Tensor], Tensor]) -> "Columns":
+        """Returns columns of which each part is a function of these."""
+        return Columns(*map(function, self))
+
+    @property
+    def size(self) -> Tensor:
+        """Number of columns; a scalar tensor where it is not known."""
+        return ops.shape(self.vectors)[-1]
+
+    @property
+    def are_short(self) -> bool:
+        """Whether their products need no care."""
+        dim = ops.shape(self.vectors)[-2]
+        return isinstance(dim, int) and dim <= _numerics.SHORT
+
+    def padded(self, size: Tensor) -> "Columns":
+        """Returns more columns, of which the last are zeros without pairs."""
+        padding = size - self.size
+        if padding == 0:
+            return self
+        return self.each(
+            lambda part: ops.pad(
+                part, [(0, 0)] * (len(part.shape) - 1) + [(0, padding)]
+            )
+        )
+
+    def whole(self) -> "Columns":
+        """Returns as many columns as a table of them needs."""
+        if self.are_short or not isinstance(self.size, int):
+            return self
+        return self.padded(-(-self.size // _MULTIPLE) * _MULTIPLE)
 
 
 def choose_tile(
@@ -43,6 +96,7 @@ def choose_tile(
     *,
     num_tables: int = 1,
     num_rows: Tensor | None = None,
+    dim: Tensor = 1,
     on_cpu: bool = True,
 ) -> int | None:
     """Returns the number of columns in a block, or `None` for all at once.
@@ -53,6 +107,7 @@ def choose_tile(
         num_tables: Tables, of each of which one tile is alive at once.
         num_rows: Rows of a table that is not square; one that is not known
             counts as square.
+        dim: Entries of a column; long ones have tiles of multiples of 16.
         on_cpu: Whether the tiles are computed by a CPU.
 
     Returns:
@@ -76,11 +131,14 @@ def choose_tile(
     if block_size >= num_columns:
         return None
     num_blocks = -(-num_columns // block_size)
-    return -(-num_columns // num_blocks)
+    tile = -(-num_columns // num_blocks)
+    if not (isinstance(dim, int) and dim <= _numerics.SHORT):
+        tile = -(-tile // _MULTIPLE) * _MULTIPLE
+    return tile if tile < num_columns else None
 
 
 def table_of_all_pairs(
-    vectors: Tensor,
+    columns: Columns,
     pair_energy: PairEnergy,
     tile: int | None,
     own_slopes: Tensor | None = None,
@@ -88,7 +146,7 @@ def table_of_all_pairs(
     """Every column against every other one.
 
     Args:
-        vectors: Shape `(dim, size)`, or `(groups, dim, size)` for one table
+        columns: With no axis in front, or that of the groups for one table
             per group.
         pair_energy: The energy of a pair.
         tile: Columns in a block, or `None` for all at once.
@@ -96,98 +154,141 @@ def table_of_all_pairs(
             `(size,)` or `(groups, size)`.
 
     Returns:
-        Sum over unordered pairs, and the `tangent` of its gradient.
+        Sum over unordered pairs that count, and the `tangent` of its gradient.
     """
     if tile is None:
-        return _whole_table(vectors, pair_energy, own_slopes)
-    blocks, is_column = to_blocks(vectors, tile)
-    num_blocks = ops.shape(blocks)[0]
+        return _whole_table(columns, pair_energy, own_slopes)
+    blocks = to_blocks(columns, tile)
+    num_blocks = ops.shape(blocks.vectors)[0]
+    has_scales = not columns.are_short
+
+    def within(row: Tensor, carry: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        total, gradients, scales = carry
+        block = blocks.each(lambda part: part[row])
+        more, by_block, own_scales = _within_block(block, pair_energy)
+        if has_scales:
+            scales = _backend.add_at(scales, row, own_scales)
+        return total + more, _backend.add_at(gradients, row, by_block), scales
+
+    zero = ops.zeros((), dtype=columns.vectors.dtype)
+    total, gradients, scales = ops.fori_loop(
+        0,
+        num_blocks,
+        within,
+        (
+            zero,
+            _backend.new_sums(blocks.vectors),
+            _backend.new_sums(blocks.squared_norms),
+        ),
+    )
+    scales = _backend.stack(scales)
 
     def block_row(row: Tensor, carry: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        total, gradients = carry
-        first, is_first = blocks[row], at(is_column, row)
-        row_total, by_first = _within_block(first, is_first, pair_energy)
+        first = blocks.each(lambda part: part[row])
 
         def meet(
             column: Tensor, carry: tuple[Tensor, ...]
         ) -> tuple[Tensor, ...]:
             row_total, by_first, gradients = carry
-            second = blocks[column]
-            values, slopes = pair_energy(cosines_of(first, second))
-            more = table_sum(values, is_first, at(is_column, column))
-            by_second = _backend.matmul(first, slopes)
+            second = blocks.each(lambda part: part[column])
+            cosines = cosines_of(first.vectors, second.vectors)
+            if has_scales:
+                cosines = _backend.scale(cosines, scales[row], scales[column])
+            values, slopes = pair_energy(cosines)
             return (
-                row_total + more,
+                row_total + table_sum(values, first.counts, second.counts),
                 by_first
-                + _backend.matmul(second, slopes, transpose_second=True),
-                _backend.add_at(gradients, column, by_second),
+                + _backend.matmul(
+                    second.vectors, slopes, transpose_second=True
+                ),
+                _backend.add_at(
+                    gradients, column, _backend.matmul(first.vectors, slopes)
+                ),
             )
 
+        total, gradients = carry
         row_total, by_first, gradients = ops.fori_loop(
-            row + 1, num_blocks, meet, (row_total, by_first, gradients)
+            row + 1,
+            num_blocks,
+            meet,
+            (zero, ops.zeros_like(first.vectors), gradients),
         )
         return total + row_total, _backend.add_at(gradients, row, by_first)
 
-    zero = ops.zeros((), dtype=vectors.dtype)
     total, gradients = ops.fori_loop(
-        0, num_blocks, block_row, (zero, _backend.new_sums(blocks))
+        0, num_blocks, block_row, (total, gradients)
     )
-    gradient = from_blocks(_backend.stack(gradients), ops.shape(vectors)[-1])
-    gradient = tangent(vectors, gradient)
+    gradient = from_blocks(_backend.stack(gradients), columns.size)
+    gradient = tangent(columns.vectors, gradient)
     if own_slopes is not None:
-        gradient = gradient + own_slopes[..., None, :] * vectors
+        gradient = gradient + own_slopes[..., None, :] * columns.vectors
     return total, gradient
 
 
 def table_of_anchors(
-    rows: Tensor,
+    rows: Columns,
     anchors: Tensor,
-    vectors: Tensor,
+    columns: Columns,
     indices: Tensor,
     group_size: Tensor,
     pair_energy: PairEnergy,
     tile: int | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Some columns, the anchors, against others of their group.
+    """Some columns against all others of their groups.
 
     Args:
-        rows: The anchors' columns, shape `(dim, m)`.
-        anchors: Their indices, shape `(m,)`.
-        vectors: The columns to meet, shape `(dim, size)`.
-        indices: Their indices, shape `(size,)`, all >= 0. An anchor does not
-            meet the column with its own index.
-        group_size: Columns in a group.
+        rows: The anchors' columns.
+        anchors: Their indices among all columns, shape `(m,)`.
+        columns: Columns of dimension `dim`, from which no axis is in front.
+        indices: Their indices among all columns, shape `(size,)`.
+        group_size: Columns in a group; the groups are contiguous.
         pair_energy: The energy of a pair.
         tile: Columns in a block, or `None` for all at once.
 
     Returns:
-        Sum over the table, its gradient by `rows`, and that by `vectors`.
+        Sum over the table, and its gradients by `rows.vectors` and by
+        `columns.vectors`, without the `tangent`.
     """
-    groups_of_rows = (anchors // group_size)[:, None]
+    num_rows, size = rows.size, columns.size
+    rows = rows.whole()
+    # Padding is in no group.
+    anchors = _padded_indices(anchors, rows.size, -2 * group_size)
+    same_rows = None
+    if not rows.are_short:
+        own = own_scales(cosines_of(rows.vectors, rows.vectors), rows)
+        # A column that is nearly equal has nearly the same.
+        same_rows = ops.square(own)
 
-    def meet(block: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        same_group = ops.equal(groups_of_rows, (index // group_size)[None, :])
+    def meet(
+        block: Columns, index: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        same_group = ops.equal(
+            (anchors // group_size)[:, None], (index // group_size)[None, :]
+        )
         differ = ops.not_equal(anchors[:, None], index[None, :])
-        meets = ops.logical_and(same_group, differ)
+        count = rows.counts[:, None] * block.counts[None, :] > 0.0
+        meets = ops.logical_and(ops.logical_and(same_group, differ), count)
+        cosines = cosines_of(rows.vectors, block.vectors)
+        if same_rows is not None:
+            cosines = _backend.scale(cosines, same_rows, None)
         # Entries that do not count are made harmless before the potential.
-        cosines = ops.where(meets, cosines_of(rows, block), 0.0)
-        values, slopes = pair_energy(cosines)
+        values, slopes = pair_energy(ops.where(meets, cosines, 0.0))
         slopes = ops.where(meets, slopes, 0.0)
         return (
             _total(ops.where(meets, values, 0.0)),
-            _backend.matmul(block, slopes, transpose_second=True),
-            _backend.matmul(rows, slopes),
+            _backend.matmul(block.vectors, slopes, transpose_second=True),
+            _backend.matmul(rows.vectors, slopes),
         )
 
     if tile is None:
-        return meet(vectors, indices)
-    size = ops.shape(vectors)[1]
-    blocks, _ = to_blocks(vectors, tile)
-    # Padding is in no group.
-    padding = _backend.indices(ops.shape(blocks)[0] * tile - size)
-    blocks_of_indices = ops.reshape(
-        ops.concatenate([indices, ops.zeros_like(padding) - group_size]),
-        (-1, tile),
+        block = columns.whole()
+        index = _padded_indices(indices, block.size, -group_size)
+        total, by_row, gradient = meet(block, index)
+        return total, by_row[:, :num_rows], gradient[:, :size]
+    blocks = to_blocks(columns, tile)
+    num_blocks = ops.shape(blocks.vectors)[0]
+    block_indices = ops.reshape(
+        _padded_indices(indices, num_blocks * tile, -group_size), (-1, tile)
     )
 
     def block_column(
@@ -195,7 +296,7 @@ def table_of_anchors(
     ) -> tuple[Tensor, ...]:
         total, by_row, gradients = carry
         more, more_by_row, by_block = meet(
-            blocks[column], blocks_of_indices[column]
+            blocks.each(lambda part: part[column]), block_indices[column]
         )
         return (
             total + more,
@@ -203,48 +304,71 @@ def table_of_anchors(
             _backend.add_at(gradients, column, by_block),
         )
 
-    zero = ops.zeros((), dtype=vectors.dtype)
+    zero = ops.zeros((), dtype=rows.vectors.dtype)
     total, by_row, gradients = ops.fori_loop(
         0,
-        ops.shape(blocks)[0],
+        num_blocks,
         block_column,
-        (zero, ops.zeros_like(rows), _backend.new_sums(blocks)),
+        (
+            zero,
+            ops.zeros_like(rows.vectors),
+            _backend.new_sums(blocks.vectors),
+        ),
     )
-    return total, by_row, from_blocks(_backend.stack(gradients), size)
+    gradient = from_blocks(_backend.stack(gradients), size)
+    return total, by_row[:, :num_rows], gradient
+
+
+def _padded_indices(indices: Tensor, size: Tensor, padding: Tensor) -> Tensor:
+    """Returns indices with others at the end, `size` of them in all."""
+    more = _backend.indices(size - ops.shape(indices)[0])
+    return ops.concatenate([indices, ops.zeros_like(more) + padding])
 
 
 def _whole_table(
-    vectors: Tensor, pair_energy: PairEnergy, own_slopes: Tensor | None
+    columns: Columns, pair_energy: PairEnergy, own_slopes: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """All columns at once; what concerns one column is on the diagonal."""
-    cosines, values, slopes = _square_table(vectors, pair_energy)
+    size = columns.size
+    columns = columns.whole()
+    cosines, values, slopes, _ = _square_table(columns, pair_energy)
     # Takes away what each gradient has along its column.
     diagonal = -ops.sum(cosines * slopes, axis=-1)
     if own_slopes is not None:
-        diagonal = diagonal + own_slopes
+        padding = [(0, 0)] * (len(own_slopes.shape) - 1)
+        diagonal = diagonal + ops.pad(
+            own_slopes, [*padding, (0, columns.size - size)]
+        )
     slopes = _backend.set_diagonal(slopes, diagonal)
-    return 0.5 * _total(values), _backend.matmul(vectors, slopes)
+    gradient = _backend.matmul(columns.vectors, slopes)
+    total = 0.5 * table_sum(values, columns.counts, columns.counts)
+    return total, gradient[..., :size]
 
 
 def _within_block(
-    block: Tensor, is_column: Tensor | None, pair_energy: PairEnergy
-) -> tuple[Tensor, Tensor]:
-    """A block against itself: sum over unordered pairs, and gradient."""
-    _, values, slopes = _square_table(block, pair_energy)
+    block: Columns, pair_energy: PairEnergy
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """A block against itself: sum of unordered pairs, gradient and scales."""
+    _, values, slopes, scales = _square_table(block, pair_energy)
     slopes = _backend.set_diagonal(slopes, 0.0)
-    total = 0.5 * table_sum(values, is_column, is_column)
+    total = 0.5 * table_sum(values, block.counts, block.counts)
     # The table of slopes is symmetric.
-    return total, _backend.matmul(block, slopes)
+    return total, _backend.matmul(block.vectors, slopes), scales
 
 
 def _square_table(
-    block: Tensor, pair_energy: PairEnergy
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Cosines and values with a diagonal of zeros, and slopes."""
+    block: Columns, pair_energy: PairEnergy
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Cosines and values with a diagonal of zeros, slopes, and scales."""
+    cosines = cosines_of(block.vectors, block.vectors)
+    scales = None
+    if not block.are_short:
+        scales = own_scales(cosines, block)
+        cosines = _backend.scale(cosines, scales, scales)
     # The diagonal is made harmless before the potential.
-    cosines = _backend.set_diagonal(cosines_of(block, block), 0.0)
+    cosines = _backend.set_diagonal(cosines, 0.0)
     values, slopes = pair_energy(cosines)
-    return cosines, _backend.set_diagonal(values, 0.0), slopes
+    return cosines, _backend.set_diagonal(values, 0.0), slopes, scales
 
 
 def cosines_of(first: Tensor, second: Tensor) -> Tensor:
@@ -252,55 +376,55 @@ def cosines_of(first: Tensor, second: Tensor) -> Tensor:
     return _backend.matmul(first, second, transpose_first=True)
 
 
-def table_sum(
-    values: Tensor, is_row: Tensor | None, is_column: Tensor | None
-) -> Tensor:
-    """Returns the sum without the rows and columns that are padding."""
-    if is_row is None:
-        return _total(values)
-    return ops.sum(ops.sum(values * is_column, axis=-1) * is_row)
+def own_scales(products: Tensor, columns: Columns) -> Tensor:
+    """Returns factors that give columns their lengths in a product.
+
+    Args:
+        products: Of each column with each.
+        columns: The columns.
+    """
+    squares = ops.diagonal(products, axis1=-2, axis2=-1)
+    # Short or empty columns are not nearly equal to others.
+    is_long = columns.squared_norms > 0.5
+    ratio = columns.squared_norms / ops.where(is_long, squares, 1.0)
+    return ops.sqrt(ops.where(is_long, ratio, 1.0))
+
+
+def table_sum(values: Tensor, row_counts: Tensor, counts: Tensor) -> Tensor:
+    """Sum of the entries whose row and column count.
+
+    Rows first: one long sum of like numbers drifts.
+    """
+    by_row = ops.sum(values * counts[..., None, :], axis=-1)
+    return ops.sum(by_row * row_counts)
 
 
 def _total(values: Tensor) -> Tensor:
-    """Sum of a table, rows first: one long sum of like numbers drifts.
+    """Sum of a table, rows first.
 
     A bound that no row reaches keeps the two sums apart, which XLA would make
     one of.
     """
-    rows = _backend.at_least(ops.sum(values, axis=-1), _BELOW_ALL_SUMS)
-    return ops.sum(rows)
+    return ops.sum(_backend.at_least(ops.sum(values, axis=-1), -1e30))
 
 
-def to_blocks(vectors: Tensor, tile: int) -> tuple[Tensor, Tensor | None]:
-    """Cuts the last axis into blocks, stacked along a new first axis.
+def to_blocks(columns: Columns, tile: int) -> Columns:
+    """Cuts columns into blocks, stacked along a new first axis.
 
-    The last block is padded with zeros. They are orthogonal to everything,
-    so their slopes carry nothing to the other columns.
-
-    Returns:
-        The blocks, and a tensor `(num_blocks, tile)` that is 1 for a column
-        and 0 for padding, or `None` if there is no padding.
+    The last block is padded with columns of zeros that do not count.
     """
-    *leading, size = ops.shape(vectors)
-    num_blocks = -(-size // tile)
-    padding = num_blocks * tile - size
-    is_column = None
-    if padding:
-        widths = [(0, 0)] * len(leading) + [(0, padding)]
-        vectors = ops.pad(vectors, widths)
-        index = ops.reshape(ops.arange(num_blocks * tile), (num_blocks, tile))
-        is_column = ops.cast(index < size, vectors.dtype)
-    stack = ops.reshape(vectors, (*leading, num_blocks, tile))
-    return ops.moveaxis(stack, -2, 0), is_column
+    num_blocks = -(-columns.size // tile)
+
+    def cut(part: Tensor) -> Tensor:
+        *leading, _ = ops.shape(part)
+        stack = ops.reshape(part, (*leading, num_blocks, tile))
+        return ops.moveaxis(stack, -2, 0)
+
+    return columns.padded(num_blocks * tile).each(cut)
 
 
 def from_blocks(blocks: Tensor, size: int) -> Tensor:
-    """Undoes `to_blocks`."""
+    """Returns the columns of blocks side by side, without padding."""
     num_blocks, *leading, tile = ops.shape(blocks)
     stack = ops.moveaxis(blocks, 0, -2)
     return ops.reshape(stack, (*leading, num_blocks * tile))[..., :size]
-
-
-def at(is_column: Tensor | None, index: Tensor) -> Tensor | None:
-    """Returns the padding of one block."""
-    return None if is_column is None else is_column[index]
