@@ -127,7 +127,7 @@ def test_random_neurons_have_a_gap_of_1_in_any_form(form):
 @pytest.mark.parametrize("half_space", [False, True])
 def test_infinite_level(distance, half_space):
     form = {"distance": distance, "half_space": half_space}
-    for dim, power in ((2, 1), (3, 2), (3, 5.5), (4, 3.0)):
+    for dim, power in ((2, 1), (2, 5000), (3, 2), (3, 5.5), (4, 3.0)):
         assert random_energy(5, dim, power=power, **form) == math.inf
         assert math.isnan(energy_gap(1.0, 5, dim, power=power, **form))
         assert math.isfinite(minimum_energy(5, dim, power=power, **form))
