@@ -37,18 +37,26 @@ def random_angle_density(
         array([0.00873])
     """
     check_size(2, dim)
-    log_norm = (
-        math.lgamma(dim / 2.0)
-        - math.lgamma((dim - 1) / 2.0)
-        - 0.5 * math.log(math.pi)
-    )
     degrees = np.asarray(degrees, "float64")
-    sine = np.maximum(np.sin(np.radians(degrees)), 1e-300)
-    density = np.exp(log_norm + (dim - 2) * np.log(sine))
+    power_of_sine = np.sin(np.radians(degrees)) ** (dim - 2)
+    density = math.radians(_density_at_90(dim)) * power_of_sine
     # The opposite of an angle is another angle between the same lines.
     largest, factor = (90.0, 2.0) if half_space else (180.0, 1.0)
     is_inside = (degrees >= 0.0) & (degrees <= largest)
-    return np.where(is_inside, factor * density * math.pi / 180.0, 0.0)
+    return np.where(is_inside, factor * density, 0.0)
+
+
+def _density_at_90(dim: int) -> float:
+    """Returns `G(a + 1/2) / (G(a) sqrt(pi))`, `a = (dim - 1) / 2`, per radian.
+
+    G is the Gamma function, whose logarithms lose digits for large `dim`.
+    """
+    a = (dim - 1) / 2.0
+    if dim < 1000:
+        log_ratio = math.lgamma(a + 0.5) - math.lgamma(a)
+    else:
+        log_ratio = 0.5 * math.log(a) - 1.0 / (8.0 * a) + 1.0 / (192.0 * a**3)
+    return math.exp(log_ratio) / math.sqrt(math.pi)
 
 
 def optimal_angles(

@@ -1,6 +1,7 @@
 """Energies that no directions are below, and the angles behind them."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from keras_mhe import _validation
@@ -38,12 +39,10 @@ def minimum_energy(
         >>> round(minimum_energy(64, 576, power=2), 5)
         0.49219
     """
-    form = {"power": power, "distance": distance, "half_space": half_space}
-    bound = energy_bound(num_neurons, dim, **form)  # type: ignore[arg-type]
-    if bound is not None:
-        return bound.energy
     potential = Potential(power=power, distance=distance)
-    return potential.value(optimal_cosine(num_neurons, dim))
+    return lowest_mean(
+        potential.value, num_neurons, dim, potential.distance, half_space
+    )
 
 
 @dataclass(frozen=True)
@@ -113,21 +112,43 @@ def energy_bound(
         Cohn and Kumar, "Universally optimal distribution of points on
         spheres", Journal of the AMS 20, 2007, arXiv:math/0607446.
     """
-    potential = Potential(power=power, distance=distance)
-    cosine = optimal_cosine(num_neurons, dim, half_space=half_space)
+    energy = minimum_energy(
+        num_neurons, dim, power=power, distance=distance, half_space=half_space
+    )
     if half_space:
-        pair = (potential.value(cosine) + potential.value(-cosine)) / 2.0
-        energy = with_antipodal_pairs(pair, num_neurons, potential)
         is_attained = num_neurons <= dim
         name = "orthogonal" if is_attained else "equiangular"
         return EnergyBound(energy, name, is_attained)
-    if potential.distance == "angular" and num_neurons > 2:
+    if distance == "angular" and num_neurons > 2:
         return None
     if num_neurons == 2 * dim:
-        energy = with_antipodal_pairs(potential.value(0.0), dim, potential)
         return EnergyBound(energy, "cross-polytope", True)
-    is_attained = num_neurons <= dim + 1
-    return EnergyBound(potential.value(cosine), "simplex", is_attained)
+    return EnergyBound(energy, "simplex", num_neurons <= dim + 1)
+
+
+def lowest_mean(
+    value: Callable[[float], float],
+    num_neurons: int,
+    dim: int,
+    distance: str,
+    half_space: bool,
+) -> float:
+    """Mean over the pairs of the arrangement behind `minimum_energy`.
+
+    Args:
+        value: Of a pair, by its cosine.
+        num_neurons: Int >= 2.
+        dim: Int >= 2.
+        distance: `"euclidean"` or `"angular"`, of the energy.
+        half_space: Bool.
+    """
+    cosine = optimal_cosine(num_neurons, dim, half_space=half_space)
+    if half_space:
+        pair = (value(cosine) + value(-cosine)) / 2.0
+        return with_antipodal_pairs(pair, num_neurons, value)
+    if num_neurons == 2 * dim and distance == "euclidean":
+        return with_antipodal_pairs(value(0.0), dim, value)
+    return value(cosine)
 
 
 def optimal_cosine(
@@ -170,8 +191,8 @@ def check_size(num_neurons: int, dim: int) -> None:
 
 
 def with_antipodal_pairs(
-    pair: float, num_neurons: int, potential: Potential
+    pair: float, num_neurons: int, value: Callable[[float], float]
 ) -> float:
     """Mean over the `N(2N-1)` pairs of half space, `N` of them antipodal."""
     others = 2 * (num_neurons - 1)
-    return (others * pair + potential.value(-1.0)) / (others + 1)
+    return (others * pair + value(-1.0)) / (others + 1)

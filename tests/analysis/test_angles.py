@@ -14,6 +14,25 @@ def test_density_integrates_to_one(dim, half_space):
     assert np.trapezoid(density, degrees) == pytest.approx(1.0, abs=1e-6)
 
 
+def test_density_at_the_right_angle():
+    # G(d/2) / (G((d-1)/2) sqrt(pi)) by 40 digits of mpmath.
+    per_radian = {
+        2: 0.3183098861837907,
+        999: 12.599883954956997,
+        1000: 12.606198102580354,
+        100_352: 126.37752219814048,
+        10**7: 1261.5661663926078,
+    }
+    for dim, expected in per_radian.items():
+        density = np.degrees(random_angle_density(np.array([90.0]), dim))
+        assert density == pytest.approx(expected, rel=1e-12)
+
+
+def test_density_of_the_circle_is_uniform():
+    ends = random_angle_density(np.array([0.0, 45.0, 180.0]), 2)
+    np.testing.assert_allclose(ends, 1 / 180, rtol=1e-14)
+
+
 @pytest.mark.parametrize("half_space", [False, True])
 def test_density_is_that_of_drawn_directions(half_space):
     rng = np.random.default_rng(0)

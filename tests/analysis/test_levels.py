@@ -1,7 +1,9 @@
-"""Random and minimal energies against closed forms and Monte Carlo."""
+"""Random and minimal energies against closed forms and references."""
 
+import json
 import math
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +14,11 @@ from keras_mhe.analysis import (
     energy_bound,
     energy_gap,
     minimum_energy,
+    optimal_cosine,
     random_energy,
 )
 from keras_mhe.functional import hyperspherical_energy, lowered_energy
+from keras_mhe.functional._levels import random_excess
 from support import numpy_reference
 
 DIMS = (2, 3, 4, 8, 27, 64, 576, 4608)
@@ -45,7 +49,7 @@ def log_level(dim):
 @pytest.mark.parametrize("dim", DIMS)
 def test_logarithmic_level(dim):
     actual = random_energy(2, dim, power=0)
-    np.testing.assert_allclose(actual, log_level(dim), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(actual, log_level(dim), rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("dim", DIMS)
@@ -55,7 +59,7 @@ def test_riesz_level(dim, power):
     if power >= dim - 1:
         assert actual == math.inf
     else:
-        np.testing.assert_allclose(actual, riesz_level(dim, power), rtol=1e-8)
+        np.testing.assert_allclose(actual, riesz_level(dim, power), rtol=1e-10)
 
 
 def test_the_numbers_on_record():
@@ -71,48 +75,68 @@ def test_angular_level_on_the_circle(power):
     np.testing.assert_allclose(actual, exact, rtol=1e-9)
 
 
-@pytest.mark.parametrize("half_space", [False, True])
+def test_levels_of_all_sizes():
+    """From the circle to 1e7 entries, and powers just below `dim - 1`."""
+    file = Path(__file__).parents[1] / "reference" / "levels.json"
+    for *sizes, power, distance, half_space, level, excess in json.loads(
+        file.read_text()
+    )["rows"]:
+        form = {"power": power, "distance": distance, "half_space": half_space}
+        actual = random_energy(*sizes, **form)
+        assert actual == pytest.approx(level, rel=1e-9, abs=1e-12), (
+            sizes,
+            form,
+        )
+        actual = random_excess(*sizes, **form)
+        assert actual == pytest.approx(excess, rel=1e-8), (sizes, form)
+
+
 @pytest.mark.parametrize("distance", ["euclidean", "angular"])
-@pytest.mark.parametrize(("power", "dim"), [(0, 3), (1, 5), (2, 9)])
-def test_monte_carlo(power, dim, distance, half_space):
-    rng = np.random.default_rng(0)
-    num_neurons = 4
-    pairs = rng.normal(size=(2, 200_000, dim))
-    units = pairs / np.linalg.norm(pairs, axis=-1, keepdims=True)
-    cosines = (units[0] * units[1]).sum(-1)
+def test_level_nears_the_logarithm_as_the_power_falls(distance):
+    # r**-s is 1 - s log r for a power s near 0.
+    log_excess = random_excess(9, 40, power=0, distance=distance)
+    tiny = random_excess(9, 40, power=1e-200, distance=distance)
+    assert tiny == pytest.approx(1e-200 * log_excess, rel=1e-9)
 
-    def potential(cosine):
-        if distance == "euclidean":
-            separation = np.sqrt(2 - 2 * cosine)
-        else:
-            separation = np.arccos(cosine)
-        return -np.log(separation) if power == 0 else separation**-power
 
-    samples = potential(cosines)
-    if half_space:
-        mixed = (samples + potential(-cosines)) / 2
-        others = 2 * (num_neurons - 1)
-        samples = (others * mixed + potential(np.array(-1.0))) / (others + 1)
-    error = samples.std() / math.sqrt(samples.size)
-    actual = random_energy(
-        num_neurons,
-        dim,
-        power=power,
-        distance=distance,
-        half_space=half_space,
-    )
-    assert abs(actual - samples.mean()) < 5 * error
+# 64 neurons have 2016 pairs, each with its own cosine.
+@pytest.mark.parametrize(
+    ("num_neurons", "dim"),
+    [(64, 16384), (64, 25088), (64, 50176), (64, 100352), (8, 10**6)],
+)
+def test_random_neurons_of_any_width_have_a_gap_of_1(num_neurons, dim):
+    weights = np.random.default_rng(0).normal(size=(dim, num_neurons))
+    excess = numpy_reference.excess(weights, half_space=True)
+    energy = minimum_energy(num_neurons, dim, half_space=True) + excess
+    gap = energy_gap(energy, num_neurons, dim, half_space=True)
+    error = math.sqrt(2 / math.comb(num_neurons, 2))
+    assert gap == pytest.approx(1.0, abs=3 * error)
+    exact = excess / random_excess(num_neurons, dim, half_space=True)
+    assert gap == pytest.approx(exact, rel=1e-8)
+
+
+@pytest.mark.parametrize("form", FORMS, ids=str)
+def test_random_neurons_have_a_gap_of_1_in_any_form(form):
+    weights = np.random.default_rng(0).normal(size=(4096, 64))
+    cosine = 0.0 if form["half_space"] else -1 / 63
+    excess = numpy_reference.excess(weights, cosine, **form)
+    assert excess / random_excess(64, 4096, **form) == pytest.approx(1, abs=0.1)
 
 
 @pytest.mark.parametrize("distance", ["euclidean", "angular"])
 @pytest.mark.parametrize("half_space", [False, True])
 def test_infinite_level(distance, half_space):
     form = {"distance": distance, "half_space": half_space}
-    for dim, power in ((2, 1), (3, 2), (3, 5.5), (4, 3.0)):
+    for dim, power in ((2, 1), (2, 5000), (3, 2), (3, 5.5), (4, 3.0)):
         assert random_energy(5, dim, power=power, **form) == math.inf
         assert math.isnan(energy_gap(1.0, 5, dim, power=power, **form))
         assert math.isfinite(minimum_energy(5, dim, power=power, **form))
+        assert random_excess(5, dim, power=power, **form) == math.inf
     assert math.isfinite(random_energy(5, 3, power=1.99, **form))
+
+
+def test_no_gap_of_energies_too_small_for_a_float():
+    assert math.isnan(energy_gap(0.0, 8, 10_000, power=5000))
 
 
 @pytest.mark.parametrize("form", FORMS, ids=str)
@@ -154,6 +178,27 @@ def test_gap_is_0_at_the_minimum_and_1_at_random(form):
     middle = (lowest + random) / 2
     assert energy_gap(middle, 7, 5, **form) == pytest.approx(0.5)
     assert energy_gap(2 * random - lowest, 7, 5, **form) > 1
+
+
+@pytest.mark.parametrize("form", FORMS, ids=str)
+def test_small_gaps_of_wide_layers(form):
+    sizes = 512, 10**6
+    lowest, excess = (
+        minimum_energy(*sizes, **form),
+        random_excess(*sizes, **form),
+    )
+    for gap in (-0.01, 0.001, 0.5):
+        found = energy_gap(lowest + gap * excess, *sizes, **form)
+        assert found == pytest.approx(gap, abs=1e-8)
+
+
+@pytest.mark.parametrize("form", FORMS, ids=str)
+def test_excess_of_the_reference_is_a_difference(form):
+    weights = np.random.default_rng(1).normal(size=(4, 7))
+    energy = numpy_reference.fast_energy(weights, **form)
+    cosine = optimal_cosine(7, 4, half_space=form["half_space"])
+    excess = numpy_reference.excess(weights, cosine, **form)
+    assert energy - excess == pytest.approx(minimum_energy(7, 4, **form))
 
 
 @pytest.mark.parametrize("level", [random_energy, minimum_energy])

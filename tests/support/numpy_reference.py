@@ -90,12 +90,10 @@ def energy(
 
 def fast_energy(weights, *, power=2, distance="euclidean", half_space=False):
     """`energy` for hundreds of neurons, from a float64 matrix of cosines."""
-    units = np.asarray(weights, "float64")
-    units = units / np.linalg.norm(units, axis=0)
+    weights = np.asarray(weights, "float64")
     if half_space:
-        units = np.concatenate([units, -units], axis=1)
-    cosines = np.clip(units.T @ units, -1.0, 1.0)
-    cosines = cosines[np.triu_indices(units.shape[1], 1)]
+        weights = np.concatenate([weights, -weights], axis=1)
+    cosines = _pair_cosines(weights)
     separation = (
         np.sqrt(2.0 - 2.0 * cosines)
         if distance == "euclidean"
@@ -103,6 +101,44 @@ def fast_energy(weights, *, power=2, distance="euclidean", half_space=False):
     )
     values = -np.log(separation) if power == 0 else separation**-power
     return float(np.mean(values))
+
+
+def excess(
+    weights, cosine=0.0, *, power=2, distance="euclidean", half_space=False
+):
+    """`fast_energy` above that of pairs which all have one cosine, `cosine`.
+
+    The mean of `f(c) - f(cosine)`, in half space of pairs of lines, to all
+    digits where the two energies are nearly equal, as in wide kernels.
+    """
+    cosines = _pair_cosines(weights)
+    rises = _rises(cosines, cosine, power, distance)
+    if not half_space:
+        return float(np.mean(rises))
+    opposite_rises = _rises(-cosines, -cosine, power, distance)
+    # Of the N(2N-1) pairs N are antipodal and do not differ.
+    others = 2 * (np.shape(weights)[1] - 1)
+    return others / (others + 1) * float(np.mean(rises + opposite_rises)) / 2
+
+
+def _rises(cosines, cosine, power, distance):
+    if distance == "euclidean":
+        separation = math.sqrt(2.0 - 2.0 * cosine)
+        log_ratio = 0.5 * np.log1p((cosine - cosines) / (1.0 - cosine))
+    else:
+        separation = math.acos(cosine)
+        longer = math.asin(cosine) - np.arcsin(cosines)
+        log_ratio = np.log1p(longer / separation)
+    if power == 0:
+        return -log_ratio
+    return separation**-power * np.expm1(-power * log_ratio)
+
+
+def _pair_cosines(weights):
+    units = np.asarray(weights, "float64")
+    units = units / np.linalg.norm(units, axis=0)
+    cosines = np.clip(units.T @ units, -1.0, 1.0)
+    return cosines[np.triu_indices(units.shape[1], 1)]
 
 
 def gradient(weights, *, step=1e-6, **form):
