@@ -72,7 +72,10 @@ def matmul(
         return _product(first, second)
     # Not compiled, XLA adds up all products in one row.
     return sum(
-        _product(first[..., k : k + _LONGEST_SUM], second[..., k : k + _LONGEST_SUM, :])
+        _product(
+            first[..., k : k + _LONGEST_SUM],
+            second[..., k : k + _LONGEST_SUM, :],
+        )
         for k in range(0, first.shape[-1], _LONGEST_SUM)
     )
 

@@ -98,20 +98,21 @@ def _rounds(device: Any) -> bool:
     if device.type == "meta":
         return False
     if hasattr(torch.backends.cuda.matmul, "fp32_precision"):
-        settings = (
-            torch.backends.cuda.matmul.fp32_precision,
-            torch.backends.mkldnn.matmul.fp32_precision,
+        setting = (
+            torch.backends.mkldnn.matmul.fp32_precision
+            if device.type == "cpu"
+            else torch.backends.cuda.matmul.fp32_precision
         )
     else:
-        settings = (torch.get_float32_matmul_precision(),)
-    if {*settings} <= {"ieee", "none", "highest"}:
+        setting = torch.get_float32_matmul_precision()
+    if setting in ("ieee", "none", "highest"):
         return False
-    return _is_rounded(device, settings)
+    return _is_rounded(device, setting)
 
 
 @functools.lru_cache
-def _is_rounded(device: Any, settings: tuple[str, ...]) -> bool:
-    """Whether a device does what the settings allow: not all of them can."""
+def _is_rounded(device: Any, setting: str) -> bool:
+    """Whether a device does what the setting allows: not all of them can."""
     identity = torch.eye(512, device=device)
     fine = torch.full_like(identity, 1.0 + 2.0**-12)
     return not torch.equal(_product(identity, fine), fine)

@@ -24,12 +24,18 @@ class _EnergyConstraint(keras.constraints.Constraint):  # type: ignore[misc]
         self.steps = _validation.positive_integer("steps", steps)
         self.rate = _validation.positive_real("rate", rate)
 
-    def _lowered(self, w: Tensor, limit: float | None) -> Tensor:
+    def _lowered(
+        self,
+        w: Tensor,
+        limit: float | None = None,
+        gap: float | None = None,
+    ) -> Tensor:
         return lowered_energy(
             w,
             steps=self.steps,
             rate=self.rate,
             limit=limit,
+            gap=gap,
             power=self.form.power,
             distance=self.form.distance,
             half_space=self.form.half_space,
@@ -112,7 +118,7 @@ class EnergyDescent(_EnergyConstraint):
 
     def __call__(self, w: Tensor) -> Tensor:
         """Returns the turned kernel, in the dtype of `w`."""
-        return self._lowered(w, None)
+        return self._lowered(w)
 
 
 @register("MaxEnergy")
@@ -193,10 +199,7 @@ class MaxEnergy(_EnergyConstraint):
 
     def __call__(self, w: Tensor) -> Tensor:
         """Returns the turned kernel, in the dtype of `w`."""
-        limit = self.limit
-        if self.gap is not None:
-            limit = self.form.level(self.gap, w.shape)
-        return self._lowered(w, limit)
+        return self._lowered(w, self.limit, self.gap)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments as plain JSON values."""

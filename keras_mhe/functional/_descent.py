@@ -29,6 +29,7 @@ def lowered_energy(
     steps: int = 1,
     rate: float = 1.0,
     limit: float | None = None,
+    gap: float | None = None,
     power: float = 2,
     distance: str = "euclidean",
     half_space: bool = False,
@@ -54,6 +55,9 @@ def lowered_energy(
             du_i` does not depend on the number of neurons. Defaults to `1.0`.
         limit: `None`, or a real number: no step is taken from an energy
             at or below it. Defaults to `None`.
+        gap: `None`, or a real number >= 0: as `limit`, by its place between
+            the minimum (0) and random directions (1) of as many neurons as
+            have a direction. Defaults to `None`.
         power: As in `hyperspherical_energy`. Defaults to `2`.
         distance: As in `hyperspherical_energy`. Defaults to `"euclidean"`.
         half_space: As in `hyperspherical_energy`. Defaults to `False`.
@@ -103,11 +107,13 @@ def lowered_energy(
     rate = _validation.positive_real("rate", rate)
     if limit is not None:
         limit = _validation.real("limit", limit)
+    if gap is not None:
+        gap = _validation.non_negative_real("gap", gap)
     weights = ops.stop_gradient(float_tensor(weights))
     columns = neuron_columns(weights, form.neuron_axis)
     _validation.groups_divide(form.groups, columns.shape[1])
     columns = _backend.as_one_program(
-        _descend, columns, form, steps, rate, limit
+        _descend, columns, form, steps, rate, limit, gap
     )
     return kernel_of_columns(columns, weights.shape, form.neuron_axis)
 
@@ -118,14 +124,21 @@ def _descend(
     steps: int,
     rate: float,
     limit: float | None,
+    gap: float | None,
 ) -> Tensor:
-    """Takes the steps; see `lowered_energy`."""
-    energy, slopes = form.energy_and_slopes(columns)
+    """Takes the steps; see `lowered_energy`.
+
+    Energies are those above orthogonal pairs, which have more digits.
+    """
+    energy, slopes, living = form.energy_and_slopes(columns, is_rise=True)
     dtype = energy.dtype
     lengths = _lengths(columns)
     smallest_gain = float(np.finfo(_numerics.computation_dtype(columns)).eps)
-    lowest = -math.inf if limit is None else limit
-    num_neurons = columns.shape[1]
+    orthogonal = form.potential.value(0.0)
+    lowest = -math.inf if limit is None else limit - orthogonal
+    if gap is not None:
+        lowest = form.level(gap, living, columns.shape)
+    num_neurons = ops.sum(living)
 
     def goes_on(
         columns: Tensor,
@@ -139,7 +152,8 @@ def _descend(
         gain = 2.0 * rate * ops.sum(slopes * slopes) / num_neurons
         is_open = ops.logical_and(taken < steps, failed < _MOST_FAILURES)
         is_above = ops.logical_and(
-            energy > lowest, gain > smallest_gain * ops.abs(energy)
+            energy > lowest,
+            gain > smallest_gain * ops.abs(orthogonal + energy),
         )
         return ops.logical_and(is_open, is_above)
 
@@ -152,7 +166,7 @@ def _descend(
         failed: Tensor,
     ) -> tuple[Tensor, ...]:
         moved = _moved(columns, rate * slopes, lengths)
-        new_energy, new_slopes = form.energy_and_slopes(moved)
+        new_energy, new_slopes, _ = form.energy_and_slopes(moved, is_rise=True)
         is_lower = new_energy < energy  # False for NaN.
         one = ops.ones_like(taken)
         return (

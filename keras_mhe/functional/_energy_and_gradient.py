@@ -70,15 +70,16 @@ def energy_and_gradient(
     weights = ops.stop_gradient(float_tensor(weights))
     columns = neuron_columns(weights, form.neuron_axis)
     stored_dtype = keras.backend.standardize_dtype(columns.dtype)
-    num_neurons = columns.shape[1]
-    _validation.groups_divide(form.groups, num_neurons)
-    energy, slopes = _backend.as_one_program(_energy_and_slopes, columns, form)
+    _validation.groups_divide(form.groups, columns.shape[1])
+    energy, slopes, living = _backend.as_one_program(
+        _energy_and_slopes, columns, form
+    )
     directions = Directions.of(
         ops.cast(columns, _numerics.computation_dtype(columns)), 0.0
     )
     # A pair is in the mean energies of two neurons.
     gradient = _backend.multiply_and_cut(
-        slopes * (2.0 / num_neurons),
+        slopes * (2.0 / _backend.at_least(ops.sum(living), 1.0)),
         directions.inverse_norms,
         _numerics.largest_gradient(stored_dtype),
     )
@@ -86,7 +87,5 @@ def energy_and_gradient(
     return energy, kernel_of_columns(gradient, weights.shape, form.neuron_axis)
 
 
-def _energy_and_slopes(
-    columns: Tensor, form: EnergyForm
-) -> tuple[Tensor, Tensor]:
+def _energy_and_slopes(columns: Tensor, form: EnergyForm) -> tuple[Tensor, ...]:
     return form.energy_and_slopes(columns)

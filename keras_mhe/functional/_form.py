@@ -1,17 +1,17 @@
 """Which energy: the arguments that everything about an energy shares."""
 
+import dataclasses
 import functools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 from keras_mhe import _backend, _numerics, _validation
 from keras_mhe._typing import Tensor
-from keras_mhe.functional._bounds import minimum_energy
-from keras_mhe.functional._levels import random_energy
+from keras_mhe.functional._levels import rises_of_levels
 from keras_mhe.functional._neurons import Directions
 from keras_mhe.functional._pairs import sum_over_pairs
 from keras_mhe.functional._potentials import Potential
@@ -68,70 +68,87 @@ class EnergyForm:
             "block_size": self.block_size,
         }
 
-    def energy_and_slopes(self, columns: Tensor) -> tuple[Tensor, Tensor]:
+    def energy_and_slopes(
+        self, columns: Tensor, *, is_rise: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """The energy of columns, and its slopes by their directions.
 
         Args:
             columns: Float tensor, shape `(dim, N)`, a column for each neuron.
+            is_rise: Whether to return, in place of the energy, what it is above
+                that of orthogonal pairs, `f(0)`: with all digits where that is
+                little, as in wide layers. Defaults to `False`.
 
         Returns:
-            The energy, and for each column the gradient, tangent to its
-            sphere, of the mean energy `e_i` of its own pairs by its direction
-            `u_i`, shape `(dim, N)`. Both float32 (float64 for float64 columns).
+            The energy; for each column the gradient, tangent to its sphere, of
+            the mean energy `e_i` of its own pairs by its direction `u_i`, shape
+            `(dim, N)`; and how many neurons of each group count, shape
+            `(groups,)`. All float32 (float64 for float64 columns).
         """
         columns = ops.cast(columns, _numerics.computation_dtype(columns))
-        num_neurons = columns.shape[1]
+        dim, num_neurons = columns.shape
         tile = choose_tile(
             self.block_size,
             num_neurons // self.groups,
             num_tables=self.groups,
-            dim=columns.shape[0],
+            dim=dim,
             on_cpu=_backend.runs_on_cpu(columns),
         )
+        directions = Directions.of(columns, 0.0)
         total, gradient, count = sum_over_pairs(
-            Directions.of(columns, 0.0),
-            self.potential,
+            directions,
+            dataclasses.replace(self.potential, is_rise=is_rise),
             self.half_space,
             self.groups,
             tile,
         )
+        living = ops.sum(
+            ops.reshape(directions.counts, (self.groups, -1)), axis=-1
+        )
         # Each pair is in the mean energies of two neurons.
-        return total / count, gradient * (0.5 * num_neurons / count)
+        slopes = gradient * (0.5 * ops.sum(living) / count)
+        return total / count, slopes, living
 
-    def level(self, gap: float, shape: Sequence[int]) -> float:
-        """The energy that has a gap, as `analysis.energy_gap` defines it.
+    def level(self, gap: float, living: Tensor, shape: Sequence[int]) -> Tensor:
+        """What the energy that has a gap is above that of orthogonal pairs.
 
         Args:
             gap: 0 for the proven minimum, 1 for random directions.
-            shape: Of the kernel.
+            living: Neurons of each group that have a direction, shape
+                `(groups,)`; the level is that of as many.
+            shape: Of the columns, `(dim, N)`.
 
         Returns:
-            The energy; infinite for neurons without a pair, or of a single
-            entry.
+            A scalar tensor; 0 if no neurons meet.
 
         Raises:
-            ValueError: If random directions have no finite energy, or the
-                kernel does not have the axes or groups.
+            ValueError: If random directions have no finite energy.
         """
-        level: float = _backend.constant(_level, self, gap, tuple(shape))
-        return level
+        dim, num_neurons = shape
+        rises, pairs = _backend.constant(
+            _levels, self, gap, num_neurons // self.groups, dim
+        )
+        index = ops.cast(living, _backend.INDEX_DTYPE)
+        rises, pairs = (
+            ops.take(ops.convert_to_tensor(table, living.dtype), index, axis=0)
+            for table in (rises, pairs)
+        )
+        return ops.sum(rises * pairs) / ops.maximum(ops.sum(pairs), 1.0)
 
 
-@functools.lru_cache(maxsize=256)
-def _level(form: EnergyForm, gap: float, shape: tuple[int, ...]) -> float:
-    """See `EnergyForm.level`; the random level is an integral."""
-    axes = _validation.axes_of_rank(form.neuron_axis, shape)
-    num_neurons = math.prod([shape[axis] for axis in axes])
-    _validation.groups_divide(form.groups, num_neurons)
-    size, dim = num_neurons // form.groups, math.prod(shape) // num_neurons
-    if size < 2 or dim < 2:
-        return math.inf
-    which = {
-        "power": form.power,
-        "distance": form.distance,
-        "half_space": form.half_space,
-    }
-    lowest = minimum_energy(size, dim, **which)  # type: ignore[arg-type]
-    random = random_energy(size, dim, **which)  # type: ignore[arg-type]
-    _validation.random_level_is_finite(random, form.power, dim)
-    return lowest + gap * (random - lowest)
+@functools.lru_cache(maxsize=64)
+def _levels(
+    form: EnergyForm, gap: float, size: int, dim: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Level and number of pairs for 0 to `size` neurons in a group."""
+    rises, pairs = np.zeros(size + 1), np.zeros(size + 1)
+    if dim < 2:
+        return rises, pairs
+    for count in range(2, size + 1):
+        lowest, random = rises_of_levels(
+            form.potential, form.half_space, count, dim
+        )
+        _validation.random_level_is_finite(random, form.power, dim)
+        rises[count] = lowest + gap * (random - lowest)
+        pairs[count] = count * (2 * count - 1 if form.half_space else count - 1)
+    return rises, pairs

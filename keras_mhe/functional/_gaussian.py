@@ -22,21 +22,20 @@ class GaussianPotential:
     """
 
     precision: float
-    reference: float | None = None
 
     def value(self, cosine: float) -> float:
         """Returns `f(cosine)` for one number."""
         return math.exp(2.0 * self.precision * (cosine - 1.0))
 
     def value_and_slope(
-        self, cosine: Tensor, floor: float
+        self, cosine: Tensor, floor: float | None = None
     ) -> tuple[Tensor, Tensor]:
         """Returns `f(c)` and `df/dc`, elementwise."""
         value = self._of(cosine)
         return value, 2.0 * self.precision * value
 
     def value_and_slope_of_lines(
-        self, cosine: Tensor, floor: float
+        self, cosine: Tensor, floor: float | None = None
     ) -> tuple[Tensor, Tensor]:
         """Returns `f(c) + f(-c)` and its derivative, elementwise."""
         value, other = self._of(cosine), self._of(-cosine)

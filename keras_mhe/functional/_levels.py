@@ -125,12 +125,24 @@ def random_excess(
         ValueError: If an argument is outside its range.
     """
     potential = Potential(power=power, distance=distance)
+    lowest, random = rises_of_levels(potential, half_space, num_neurons, dim)
+    return random - lowest
+
+
+def rises_of_levels(
+    potential: Potential, half_space: bool, num_neurons: int, dim: int
+) -> tuple[float, float]:
+    """Minimum and random level above the energy of orthogonal pairs, `f(0)`.
+
+    Arguments as of `random_excess`, whose value is their difference.
+    """
     rise = functools.partial(_rise, potential)
+    distance = potential.distance
     lowest = lowest_mean(rise, num_neurons, dim, distance, half_space)
     random = _mean_rise(potential, dim)
     if half_space:
         random = with_antipodal_pairs(random, num_neurons, rise)
-    return random - lowest
+    return lowest, random
 
 
 def _rise(potential: Potential, cosine: float) -> float:
@@ -144,6 +156,7 @@ def _rise(potential: Potential, cosine: float) -> float:
     return share * potential.value(max(cosine, 0.0))
 
 
+@functools.lru_cache(maxsize=256)
 def _mean_rise(potential: Potential, dim: int) -> float:
     """Mean of `f(c) - f(0)` for the cosine `c` of two random directions.
 

@@ -5,7 +5,6 @@ many. How their table is cut into tiles is the business of `_tiles`, and of
 `_shards` for columns on several devices.
 """
 
-import dataclasses
 from typing import Any
 
 from keras import ops
@@ -209,10 +208,9 @@ def _pair_energy(
     dtype = _numerics.computation_dtype(columns.vectors)
     dim = ops.shape(columns.vectors)[0]
     floor = _numerics.resolution(dtype, dim if isinstance(dim, int) else None)
-    of_pair = potential.value_and_slope
     if half_space:
-        of_pair = potential.value_and_slope_of_lines
-    return lambda cosine: of_pair(cosine, floor)
+        return lambda cosine: potential.value_and_slope_of_lines(cosine, floor)
+    return lambda cosine: potential.value_and_slope(cosine, floor)
 
 
 def _tile_of_part(tile: int, shards: Any, columns: Columns) -> int:
@@ -264,15 +262,15 @@ def _own_opposites(
     has_pairs = ops.cast(living > 1.0, squared_norms.dtype)
     has_pairs = ops.repeat(has_pairs, num_columns // groups, axis=0)
     if directions.have_fixed_length:
-        plain = dataclasses.replace(potential, reference=None)
-        opposite, orthogonal = plain.value(-1.0), plain.value(0.0)
-        if potential.reference is not None:
-            opposite, orthogonal = 0.0, orthogonal - opposite
         without_direction = directions.counts - squared_norms
-        values = opposite * squared_norms + orthogonal * without_direction
+        values = (
+            potential.value(-1.0) * squared_norms
+            + potential.value(0.0) * without_direction
+        )
         return has_pairs * values, None
     values, slopes = potential.value_and_slope(
-        -squared_norms, _numerics.resolution(_numerics.computation_dtype(squared_norms))
+        -squared_norms,
+        _numerics.resolution(_numerics.computation_dtype(squared_norms)),
     )
     slopes = (-2.0 * has_pairs) * slopes * (1.0 - squared_norms)
     return has_pairs * values, slopes

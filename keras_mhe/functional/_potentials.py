@@ -43,16 +43,16 @@ class Potential:
         distance: `"euclidean"` or `"angular"`.
         scale: Float > 0. Factor of the angle; 1 measures in radians.
         offset: Float >= 0. Added to `r**2` or to the scaled angle.
-        reference: `None`, or a cosine in (-1, 1) (without scale and offset):
-            then values are those of `f(c) - f(reference)`, computed as a
-            difference and not as two terms.
+        is_rise: Whether values are `f(c) - f(0)`, what a pair has more than
+            an orthogonal one, with all digits where that is little. Only
+            without scale and offset.
     """
 
     power: float = 2.0
     distance: str = "euclidean"
     scale: float = 1.0
     offset: float = 0.0
-    reference: float | None = None
+    is_rise: bool = False
 
     def __post_init__(self) -> None:
         power = _validation.non_negative_real("power", self.power)
@@ -60,21 +60,25 @@ class Potential:
         _validation.choice("distance", self.distance, _validation.DISTANCES)
 
     def value(self, cosine: float) -> float:
-        """Returns `f(cosine)` for one number in [-1, 1], in float64."""
-        floor = _numerics.resolution("float64")
-        return float(self.value_and_slope(float(cosine), floor, _Floats)[0])
+        """Returns the value at one number in [-1, 1], in float64."""
+        if self.is_rise:
+            plain = dataclasses.replace(self, is_rise=False)
+            return plain.value(cosine) - plain.value(0.0)
+        return float(self.value_and_slope(float(cosine), xp=_Floats)[0])
 
     def value_and_slope(
-        self, cosine: Tensor, floor: float, xp: Any = ops
+        self, cosine: Tensor, floor: float | None = None, xp: Any = ops
     ) -> tuple[Tensor, Tensor]:
         """Returns `f(c)` and `df/dc`, elementwise.
 
         Args:
             cosine: Float32 or float64 tensor in [-1, 1] up to rounding.
-            floor: The smallest `r**2` told apart from 0.
+            floor: The smallest `r**2` told apart from 0; `None` for that of
+                short vectors.
             xp: Namespace of the functions, `keras.ops` or `_Floats`.
         """
         equal = _equal_distance(cosine, xp)
+        floor = equal if floor is None else floor
         if self.distance == "angular":
             angle, sine, is_resolved = angle_and_sine(cosine, floor, xp)
             angle = xp.where(angle > math.sqrt(floor), angle, math.sqrt(equal))
@@ -87,7 +91,7 @@ class Potential:
         return value, xp.where(is_resolved, -2.0 * by_squared, 0.0)
 
     def value_and_slope_of_lines(
-        self, cosine: Tensor, floor: float
+        self, cosine: Tensor, floor: float | None = None
     ) -> tuple[Tensor, Tensor]:
         """Returns `f(c) + f(-c)` and its derivative, elementwise.
 
@@ -95,13 +99,14 @@ class Potential:
         cosine. Lines nearer than the resolution count as equal.
         """
         equal = _equal_distance(cosine, ops)
+        floor = equal if floor is None else floor
         if self.distance == "angular":
             # Even in c: the angle below 90 degrees has all its digits.
             size = abs(cosine)
             angle, sine, is_resolved = angle_and_sine(size, floor, ops)
             angle = ops.where(is_resolved, angle, math.sqrt(equal))
             value, by_angle = self._of_angle(angle, size, sine, equal, ops)
-            other, by_other = self._opposite()._of_angle(
+            other, by_other = self._of_angle(
                 math.pi - angle, -size, sine, equal, ops
             )
             slope = ops.sign(cosine) * (by_other - by_angle) / sine
@@ -115,38 +120,28 @@ class Potential:
             )
             value, slope = self._of_squared_sine(squared_sine, cosine)
             return value, ops.where(is_resolved, slope, 0.0)
-        near = 2.0 - 2.0 * abs(cosine)
-        near = ops.where(is_resolved, near, equal)
-        value, by_near = self._of_squared(near, cosine, equal, ops)
-        other, by_far = self._opposite()._of_squared(
-            4.0 - near, -cosine, equal, ops
-        )
+        size = abs(cosine)
+        near = ops.where(is_resolved, 2.0 - 2.0 * size, equal)
+        value, by_near = self._of_squared(near, size, equal, ops)
+        other, by_far = self._of_squared(4.0 - near, -size, equal, ops)
         slope = 2.0 * ops.sign(cosine) * (by_far - by_near)
         return value + other, ops.where(is_resolved, slope, 0.0)
-
-    def _opposite(self) -> "Potential":
-        """The potential that has its reference at the opposite cosine."""
-        if not self.reference:
-            return self
-        return dataclasses.replace(self, reference=-self.reference)
 
     def _of_squared_sine(
         self, squared_sine: Tensor, cosine: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Lines by `1 - c**2`, powers 0 and 2 only: two divisions at most."""
+        """Lines by `1 - c**2`, powers 0 and 2 only, with few operations."""
         inverse = 1.0 / squared_sine
         slope = cosine * inverse
         if self.power == 2.0:
-            value, slope = inverse, 2.0 * slope * inverse
-            if self.reference is not None:
-                square = self.reference**2
-                value = value * (cosine * cosine - square) / (1.0 - square)
-        elif self.reference is None:
-            value = -0.5 * ops.log(4.0 * squared_sine)
-        else:
-            square = self.reference**2
-            shift = square - cosine * cosine
-            value = -0.5 * _log_ratio(squared_sine, shift, 1.0 - square)
+            value = cosine * slope if self.is_rise else inverse
+            return value, 2.0 * slope * inverse
+        if not self.is_rise:
+            return -0.5 * ops.log(4.0 * squared_sine), slope
+        square = cosine * cosine
+        is_far = square < 0.5
+        far = ops.log1p(-ops.where(is_far, square, 0.0))
+        value = -0.5 * ops.where(is_far, far, ops.log(squared_sine))
         return value, slope
 
     def _of_squared(
@@ -154,30 +149,41 @@ class Potential:
     ) -> tuple[Tensor, Tensor]:
         """Returns `f` and its derivative by the squared distance."""
         exponent = self.power / 2.0
-        found = self._radial(squared, smallest, exponent, 0.5, xp)
-        if self.reference is None:
-            return found
-        shift = 2.0 * (self.reference - cosine)
-        origin = 2.0 - 2.0 * self.reference
-        return _above(found, squared, shift, origin, exponent, 0.5)
+        value, slope = self._radial(squared, smallest, exponent, 0.5, xp)
+        if self.is_rise:
+            value = self._rise(value, cosine, cosine)
+        return value, slope
 
     def _of_angle(
         self, angle: Tensor, cosine: Tensor, sine: Tensor, equal: float, xp: Any
     ) -> tuple[Tensor, Tensor]:
         """Returns `f` and its derivative by the angle."""
-        smallest = math.sqrt(equal)
+        smallest = self.scale * math.sqrt(equal)
         if self.scale != 1.0:
-            value, by_scaled = self._radial(
-                self.scale * angle, self.scale * smallest, self.power, 1.0, xp
-            )
-            return value, self.scale * by_scaled
-        found = self._radial(angle, smallest, self.power, 1.0, xp)
-        if self.reference is None:
-            return found
-        # From the angle's complement, which has its own digits near zero.
-        shift = math.asin(self.reference) - _backend.arctan2(cosine, sine)
-        origin = math.acos(self.reference)
-        return _above(found, angle, shift, origin, self.power, 1.0)
+            angle = self.scale * angle
+        value, by_scaled = self._radial(angle, smallest, self.power, 1.0, xp)
+        if self.is_rise:
+            # The complement of the angle has its own digits near zero.
+            part = _backend.arctan2(cosine, sine) * (2.0 / math.pi)
+            value = self._rise(value, part, cosine)
+        return value, by_scaled if self.scale == 1.0 else self.scale * by_scaled
+
+    def _rise(self, value: Tensor, part: Tensor, cosine: Tensor) -> Tensor:
+        """Returns `f(c) - f(0)`; `1 - part` is the separation by that at 0.
+
+        Near pairs are so far above that the difference has its digits.
+        """
+        orthogonal = dataclasses.replace(self, is_rise=False).value(0.0)
+        is_far = cosine < 0.5
+        log_ratio = ops.log1p(-ops.where(is_far, part, 0.0))
+        exponent = (
+            self.power if self.distance == "angular" else self.power / 2.0
+        )
+        if exponent > 0.0:
+            far = orthogonal * ops.expm1(-exponent * log_ratio)
+        else:
+            far = log_ratio * (-1.0 if self.distance == "angular" else -0.5)
+        return ops.where(is_far, far, value - orthogonal)
 
     def _radial(
         self,
@@ -204,36 +210,6 @@ class Potential:
         value = _inverse_power(clamped, exponent, xp)
         slope = -exponent * value / clamped
         return value + slope * (separation - clamped), slope
-
-
-def _above(
-    value_and_slope: tuple[Tensor, Tensor],
-    separation: Tensor,
-    shift: Tensor,
-    origin: float,
-    exponent: float,
-    log_factor: float,
-) -> tuple[Tensor, Tensor]:
-    """Makes a value of `_radial` that above the value at `origin`.
-
-    `shift` is `separation - origin`, with digits of its own.
-    """
-    value, slope = value_and_slope
-    log_ratio = _log_ratio(separation, shift, origin)
-    if exponent == 0.0:
-        return -log_factor * log_ratio, slope
-    lowest = origin**-exponent
-    # Far from the origin the difference has its digits.
-    is_near = separation > 0.5 * origin
-    near = ops.expm1(-exponent * ops.where(is_near, log_ratio, 0.0))
-    return ops.where(is_near, lowest * near, value - lowest), slope
-
-
-def _log_ratio(separation: Tensor, shift: Tensor, origin: float) -> Tensor:
-    """Returns `log(separation / origin)`; near 0 from `shift`, as `_above`."""
-    is_near = separation > 0.5 * origin
-    share = ops.where(is_near, shift / origin, 0.0)
-    return ops.where(is_near, ops.log1p(share), ops.log(separation / origin))
 
 
 def angle_and_sine(

@@ -89,7 +89,7 @@ def _slope(
     projected = _backend.matmul(projection, units)
     directions = Directions.of(projected, 0.0)
     if cosines is None:
-        _, by_direction = form.energy_and_slopes(projected)
+        _, by_direction, _ = form.energy_and_slopes(projected)
     else:
         change = (
             _backend.matmul(

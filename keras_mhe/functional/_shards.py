@@ -143,7 +143,13 @@ def sharded_table_of_anchors(
 
         indices = first_index + _backend.indices(size)
         total, by_row, gradient = table_of_anchors(
-            own.each(taken), anchors, own, indices, group_size, pair_energy, tile
+            own.each(taken),
+            anchors,
+            own,
+            indices,
+            group_size,
+            pair_energy,
+            tile,
         )
         by_row = ops.where(is_own, shards.sum(by_row), 0.0)
         gradient = _backend.add_to_columns(gradient, place, by_row)

@@ -259,9 +259,7 @@ def table_of_anchors(
         # A column that is nearly equal has nearly the same.
         same_rows = ops.square(own)
 
-    def meet(
-        block: Columns, index: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def meet(block: Columns, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         same_group = ops.equal(
             (anchors // group_size)[:, None], (index // group_size)[None, :]
         )
@@ -332,8 +330,9 @@ def _whole_table(
     size = columns.size
     columns = columns.whole()
     cosines, values, slopes, _ = _square_table(columns, pair_energy)
-    # Takes away what each gradient has along its column.
-    diagonal = -ops.sum(cosines * slopes, axis=-1)
+    # Takes away what each gradient has along its column. Sums of columns, as
+    # in the product below: rounding leaves the table not quite symmetric.
+    diagonal = -ops.sum(cosines * slopes, axis=-2)
     if own_slopes is not None:
         padding = [(0, 0)] * (len(own_slopes.shape) - 1)
         diagonal = diagonal + ops.pad(

@@ -95,7 +95,7 @@ def test_dtypes(dtype):
     # Never higher, though few steps fit between two half-precision numbers.
     for _ in range(5):
         again = lowered_energy(lower, steps=3, rate=1e-3)
-        assert energy(again, {}) <= energy(lower, {})
+        assert energy(again, {}) <= energy(lower, {}) * (1.0 + 2e-7)
         lower = again
 
 
