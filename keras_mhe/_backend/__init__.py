@@ -79,6 +79,9 @@ multiply_and_cut: Callable[[Tensor, Tensor, float], Tensor] = (
 #: one number. May overwrite the matrices.
 set_diagonal: Callable[[Tensor, Any], Tensor] = _module.set_diagonal
 
+#: A tensor with a number of zeros after the entries of its last axis.
+padded: Callable[[Tensor, int], Tensor] = _module.padded
+
 #: Tables multiplied by factors of their rows and, unless `None`, of their
 #: columns. May overwrite the tables.
 scale: Callable[[Tensor, Tensor, Tensor | None], Tensor] = _module.scale

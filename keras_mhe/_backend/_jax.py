@@ -102,6 +102,11 @@ def set_diagonal(table: Any, values: Any) -> Any:
     )
 
 
+def padded(tensor: Any, padding: int) -> Any:
+    """Returns a tensor with zeros after the entries of its last axis."""
+    return jnp.pad(tensor, [(0, 0)] * (tensor.ndim - 1) + [(0, padding)])
+
+
 def scale(table: Any, rows: Any, columns: Any) -> Any:
     """Returns a table with factors for its rows and columns, if any."""
     table = table * rows[..., None]

@@ -112,6 +112,11 @@ def set_diagonal(table: Any, values: Any) -> Any:
     return tf.linalg.set_diag(table, tf.cast(values, table.dtype))
 
 
+def padded(tensor: Any, padding: int) -> Any:
+    """Returns a tensor with zeros after the entries of its last axis."""
+    return tf.pad(tensor, [(0, 0)] * (len(tensor.shape) - 1) + [(0, padding)])
+
+
 def scale(table: Any, rows: Any, columns: Any) -> Any:
     """Returns a table with factors for its rows and columns, if any."""
     table = table * rows[..., None]

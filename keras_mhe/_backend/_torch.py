@@ -156,6 +156,11 @@ def set_diagonal(table: Any, values: Any) -> Any:
     return table
 
 
+def padded(tensor: Any, padding: int) -> Any:
+    """Returns a tensor with zeros after the entries of its last axis."""
+    return torch.nn.functional.pad(tensor, (0, padding))
+
+
 def scale(table: Any, rows: Any, columns: Any) -> Any:
     """Returns a table with factors for its rows and columns, in place."""
     table.mul_(rows.unsqueeze(-1))

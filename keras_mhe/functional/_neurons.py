@@ -120,9 +120,9 @@ class Directions:
         squared = sum_of_entries(scaled * scaled)
         if epsilon == 0.0:
             # At least 1 unless all entries are zero, subnormal or bad.
-            is_valid = ops.logical_and(squared > 0.5, squared < math.inf)
+            is_valid = (squared > 0.5) & (squared < math.inf)
             lengths = ops.cast(is_valid, dtype)
-            counts = ops.cast(ops.logical_not(squared <= 0.5), dtype)
+            counts = 1.0 - ops.cast(squared <= 0.5, dtype)
             total = squared
         else:
             is_valid = squared < math.inf

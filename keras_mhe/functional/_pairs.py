@@ -236,14 +236,24 @@ def _taken(part: Tensor, indices: Tensor) -> Tensor:
 
 def _living(counts: Tensor, groups: int) -> Tensor:
     """Returns how many columns of each block count, shape `(groups,)`."""
+    if groups == 1:
+        return ops.sum(counts, axis=0, keepdims=True)
     return ops.sum(ops.reshape(counts, (groups, -1)), axis=-1)
 
 
 def _partners(living: Tensor, half_space: bool) -> Tensor:
     """Returns how many columns, and opposites, each one meets in its block."""
-    if not half_space:
-        return _backend.at_least(living - 1.0, 0.0)
-    return ops.where(living > 1.0, 2.0 * living - 1.0, 0.0)
+    if half_space:
+        return (2.0 * living - 1.0) * _have_pairs(living)
+    return living - 1.0
+
+
+def _have_pairs(living: Tensor) -> Tensor:
+    """Returns 1 for blocks with pairs, 0 for those with one column.
+
+    What it is without columns does not count either.
+    """
+    return 1.0 - _backend.at_least(2.0 - living, 0.0)
 
 
 def _own_opposites(
@@ -258,9 +268,10 @@ def _own_opposites(
         their gradients, `-2 f'(c) u`, or `None` if those are zero.
     """
     squared_norms = directions.squared_norms
-    num_columns, groups = ops.shape(squared_norms)[0], living.shape[0]
-    has_pairs = ops.cast(living > 1.0, squared_norms.dtype)
-    has_pairs = ops.repeat(has_pairs, num_columns // groups, axis=0)
+    has_pairs, groups = _have_pairs(living), living.shape[0]
+    if groups > 1:
+        size = ops.shape(squared_norms)[0] // groups
+        has_pairs = ops.repeat(has_pairs, size, axis=0)
     if directions.have_fixed_length:
         without_direction = directions.counts - squared_norms
         values = (

@@ -81,12 +81,12 @@ class Potential:
         floor = equal if floor is None else floor
         if self.distance == "angular":
             angle, sine, is_resolved = angle_and_sine(cosine, floor, xp)
-            angle = xp.where(angle > math.sqrt(floor), angle, math.sqrt(equal))
+            angle = _snapped(angle, math.sqrt(floor), math.sqrt(equal), xp)
             value, by_angle = self._of_angle(angle, cosine, sine, equal, xp)
             return value, xp.where(is_resolved, -by_angle / sine, 0.0)
         squared = 2.0 - 2.0 * cosine
         is_resolved = squared > floor
-        squared = xp.where(is_resolved, squared, equal)
+        squared = _snapped(squared, floor, equal, xp)
         value, by_squared = self._of_squared(squared, cosine, equal, xp)
         return value, xp.where(is_resolved, -2.0 * by_squared, 0.0)
 
@@ -104,7 +104,7 @@ class Potential:
             # Even in c: the angle below 90 degrees has all its digits.
             size = abs(cosine)
             angle, sine, is_resolved = angle_and_sine(size, floor, ops)
-            angle = ops.where(is_resolved, angle, math.sqrt(equal))
+            angle = _snapped(angle, math.sqrt(floor), math.sqrt(equal), ops)
             value, by_angle = self._of_angle(angle, size, sine, equal, ops)
             other, by_other = self._of_angle(
                 math.pi - angle, -size, sine, equal, ops
@@ -112,12 +112,13 @@ class Potential:
             slope = ops.sign(cosine) * (by_other - by_angle) / sine
             return value + other, ops.where(is_resolved, slope, 0.0)
         squared_sine = (1.0 - cosine) * (1.0 + cosine)
-        # For two vectors whose squared distance is `floor`, or `equal`.
-        is_resolved = squared_sine > floor * (1.0 - floor / 4.0)
+        # Those of two vectors whose squared distance is `floor`, or `equal`.
+        smallest, equal_sine = (
+            squared * (1.0 - squared / 4.0) for squared in (floor, equal)
+        )
+        is_resolved = squared_sine > smallest
         if self.offset == 0.0 and self.power in (0.0, 2.0):
-            squared_sine = ops.where(
-                is_resolved, squared_sine, equal * (1.0 - equal / 4.0)
-            )
+            squared_sine = _snapped(squared_sine, smallest, equal_sine, ops)
             value, slope = self._of_squared_sine(squared_sine, cosine)
             return value, ops.where(is_resolved, slope, 0.0)
         size = abs(cosine)
@@ -232,6 +233,13 @@ def _equal_distance(cosine: Tensor, xp: Any) -> float:
     if xp is _Floats:
         return _numerics.equal_distance("float64")
     return _numerics.equal_distance(_numerics.computation_dtype(cosine))
+
+
+def _snapped(tensor: Tensor, floor: float, equal: float, xp: Any) -> Tensor:
+    """Replaces entries up to `floor` by `equal`, which is not above it."""
+    if floor == equal:
+        return _at_least(tensor, equal, xp)
+    return xp.where(tensor > floor, tensor, equal)
 
 
 def _at_least(tensor: Tensor, bound: float, xp: Any) -> Tensor:

@@ -72,16 +72,12 @@ class Columns(NamedTuple):
         dim = ops.shape(self.vectors)[-2]
         return isinstance(dim, int) and dim <= _numerics.SHORT
 
-    def padded(self, size: Tensor) -> "Columns":
+    def padded(self, size: int) -> "Columns":
         """Returns more columns, of which the last are zeros without pairs."""
         padding = size - self.size
         if padding == 0:
             return self
-        return self.each(
-            lambda part: ops.pad(
-                part, [(0, 0)] * (len(part.shape) - 1) + [(0, padding)]
-            )
-        )
+        return self.each(lambda part: _backend.padded(part, padding))
 
     def whole(self) -> "Columns":
         """Returns as many columns as a table of them needs."""
@@ -334,10 +330,7 @@ def _whole_table(
     # in the product below: rounding leaves the table not quite symmetric.
     diagonal = -ops.sum(cosines * slopes, axis=-2)
     if own_slopes is not None:
-        padding = [(0, 0)] * (len(own_slopes.shape) - 1)
-        diagonal = diagonal + ops.pad(
-            own_slopes, [*padding, (0, columns.size - size)]
-        )
+        diagonal = diagonal + _backend.padded(own_slopes, columns.size - size)
     slopes = _backend.set_diagonal(slopes, diagonal)
     gradient = _backend.matmul(columns.vectors, slopes)
     total = 0.5 * table_sum(values, columns.counts, columns.counts)
@@ -383,10 +376,9 @@ def own_scales(products: Tensor, columns: Columns) -> Tensor:
         columns: The columns.
     """
     squares = ops.diagonal(products, axis1=-2, axis2=-1)
-    # Short or empty columns are not nearly equal to others.
-    is_long = columns.squared_norms > 0.5
-    ratio = columns.squared_norms / ops.where(is_long, squares, 1.0)
-    return ops.sqrt(ops.where(is_long, ratio, 1.0))
+    # What is added matters for short and empty columns only.
+    ratio = (columns.squared_norms + 1e-6) / (squares + 1e-6)
+    return ratio**0.5
 
 
 def table_sum(values: Tensor, row_counts: Tensor, counts: Tensor) -> Tensor:
