@@ -112,16 +112,22 @@ def hyperspherical_energy(
         For `epsilon=0` the value does not change when a neuron is multiplied
         by a positive number, and each neuron's gradient is orthogonal to it.
 
-        - A neuron of zeros has no direction. It counts as orthogonal to every
-          neuron (and in half space to its opposite), gets no gradient and
-          exerts none; with `epsilon > 0`, where `u` is differentiable at
-          zero, it gets one. A neuron that contains NaN or infinity counts as
-          one of zeros and gets none.
-        - Neurons nearer than `r = 1.4e-3` (float32; 6e-8 in float64) count
-          as equal: they add the energy of that distance and no gradient. In
-          half space this includes opposite neurons, and the whole pair of
-          lines adds none; in the angular forms opposite neurons (within the
-          same distance) add no gradient.
+        - A neuron of zeros has no direction. For `epsilon=0` it is left out:
+          the mean runs over the pairs of the `n` others (`n(n-1)/2`, in half
+          space `n(2n-1)`), each group by itself, so a layer gains nothing by
+          neurons that die. With `others`, `n` is estimated from those drawn.
+          With `epsilon > 0`, where `u` is differentiable at zero, it counts
+          as orthogonal to every neuron and gets a gradient.
+        - A neuron that contains NaN or infinity counts as orthogonal to every
+          neuron (and in half space to its opposite) and gets no gradient.
+        - Nearly equal neurons count as equal: they add the energy of
+          `r = 1.4e-3` (float32; 6e-8 in float64) and no gradient. They are
+          those nearer than that, of more than 128 entries than 2.0e-3 (in
+          float64 8e-8), of more than 4,096 than `(eps**2 * dim / 4)**(1/4)`,
+          which is 2.4e-3 at 10,000 entries. In half space this includes
+          opposite neurons, and the whole pair of lines adds none; in the
+          angular forms opposite neurons (within the same distance) add no
+          gradient.
         - One neuron alone has no pair: its energy is 0, in half space too.
         - Where a potential exceeds 1e15 (only for `power` above 5, in float64
           above 2) it is continued by its tangent. Gradients are cut at 1e30
@@ -136,9 +142,8 @@ def hyperspherical_energy(
         On PyTorch a table with tiles runs between two parts of a
         `torch.compile`d function, so not under `fullgraph=True`, and anchors
         given as a tensor on a GPU are read back to be checked; a list or an
-        array is not. On TensorFlow switch TF32 off on GPUs, where it would
-        leave three digits of a cosine:
-        `tf.config.experimental.enable_tensor_float_32_execution(False)`.
+        array is not. Where an accelerator rounds the factors of products
+        (TF32), three products of their parts take the place of each.
 
     Example:
         >>> import numpy as np
