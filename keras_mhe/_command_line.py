@@ -1,32 +1,34 @@
 """The command `keras-mhe`: looks at saved models."""
 
 import argparse
+import contextlib
 import importlib
-import math
 import os
-import re
 import sys
-import zipfile
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from itertools import combinations
 from pathlib import Path
 
-import keras
-
-import keras_mhe
-from keras_mhe import _validation
-from keras_mhe._files import write_text
-from keras_mhe.analysis import Audit, audit
-from keras_mhe.analysis._table import printable
+from keras_mhe._command_parser import parser
+from keras_mhe._files import is_same_file, write_text
+from keras_mhe._model_files import (
+    ModelFileError,
+    check_model_file,
+    first_line,
+    is_of_keras_2,
+    load_model,
+)
+from keras_mhe._text import printable
+from keras_mhe.analysis import Audit, KernelAudit, audit
 from keras_mhe.plots._figure import require_matplotlib
 from keras_mhe.reports import write_report
 
 #: Exit code of whatever cannot be done.
 FAILED = 2
-#: Exit code of an audit that found a gap above the limit. Not 1, with which
-#: Python ends where a backend is missing.
+#: Exit code of an audit that found a gap above the limit, or dead neurons. Not
+#: 1, with which Python ends where a backend is missing.
 ABOVE = 3
-
-_PARTS = {"config.json", "metadata.json", "model.weights.h5"}
 
 
 class CommandError(Exception):
@@ -40,162 +42,96 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Without the name of the command; `None` for the process's.
 
     Returns:
-        The exit code: 0, 3 if a gap is above `--fail-above`, 2 for an error.
+        The exit code: 0, 3 if a gap is above `--fail-above` or neurons are
+        dead, 2 for an error.
     """
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         return _audit(options)
     except CommandError as error:
-        print(f"keras-mhe: {error}", file=sys.stderr)
-        return FAILED
+        _tell(str(error))
+    except OSError as error:
+        _tell(f"{error}.")
+    return FAILED
 
 
-def _finite(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise argparse.ArgumentTypeError(
-            f"must be a finite number. Received: {text!r}."
-        )
-    return number
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="keras-mhe",
-        description="Hyperspherical energy of the neurons of Keras models.",
-    )
-    parser.add_argument(
-        "--version", action="version", version=keras_mhe.__version__
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    command = commands.add_parser(
-        "audit",
-        help="tell for each layer how diverse its neurons are",
-        description="Tells for each layer of a saved model how diverse its "
-        "neurons are. KERAS_BACKEND picks the backend.",
-        epilog="Exit code: 0; 2 for an error; 3 if a gap is above "
-        "--fail-above; 1 if Keras cannot start its backend.",
-        allow_abbrev=False,
-    )
-    command.add_argument("model", metavar="MODEL.keras", type=Path)
-    command.add_argument(
-        "--power",
-        type=float,
-        default=2.0,
-        help="of the energy; 0 is the logarithm (default: 2)",
-    )
-    command.add_argument(
-        "--distance",
-        choices=_validation.DISTANCES,
-        default="euclidean",
-        help="of the energy (default: euclidean)",
-    )
-    command.add_argument(
-        "--half-space",
-        "--half_space",
-        action="store_true",
-        help="opposite neurons count as equal ones",
-    )
-    command.add_argument(
-        "--layers",
-        action="append",
-        metavar="NAME",
-        help="a layer, or a layer or model that contains it, with * for any "
-        "text; may be repeated (default: all)",
-    )
-    command.add_argument(
-        "--html", type=Path, metavar="FILE", help="write a page with pictures"
-    )
-    command.add_argument(
-        "--csv", type=Path, metavar="FILE", help="write the table"
-    )
-    command.add_argument(
-        "--fail-above",
-        "--fail_above",
-        type=_finite,
-        metavar="GAP",
-        help="fail if one of the layers has a larger gap, or neurons that are "
-        "not finite; layers without a gap are ignored",
-    )
-    command.add_argument(
-        "--import",
-        dest="modules",
-        action="append",
-        default=[],
-        metavar="MODULE",
-        help="a Python module, found from the working folder too, that "
-        "registers classes of the model; may be repeated",
-    )
-    return parser
+def _tell(line: str) -> None:
+    """Prints a line to standard error, if that takes one."""
+    with contextlib.suppress(OSError):
+        print(f"keras-mhe: {printable(line)}", file=sys.stderr)
 
 
 def _audit(options: argparse.Namespace) -> int:
-    _check_file(options.model)
-    for target in (options.html, options.csv):
-        if target is not None and target.is_dir():
-            raise CommandError(f"{target}: a folder, not a file to write.")
-        if target is not None and not target.parent.is_dir():
-            raise CommandError(f"{target}: its folder does not exist.")
+    version = _checked_version(options.model)
+    _check_targets(options)
     if options.modules:
         sys.path.insert(0, str(Path.cwd()))
     for name in options.modules:
         _import(name)
-    try:
-        if options.html is not None:
+    if options.html is not None:
+        try:
             require_matplotlib()
-        found = _audit_of(options)
-        if options.csv is not None:
+        except ImportError as error:
+            raise CommandError(f"{error}.") from error
+    found = _audit_of(options, version)
+    if options.csv is not None:
+        with _writing_to(options.csv):
             write_text(options.csv, found.to_csv())
-        if options.html is not None:
+    if options.html is not None:
+        with _writing_to(options.html):
             title = f"Audit of {options.model.name}"
             write_report(found, options.html, title=title)
-    except (ImportError, OSError) as error:
-        raise CommandError(f"{error}.") from error
-    code = _exit_code(found, options.fail_above)
-    try:
-        print(found, flush=True)
-    except BrokenPipeError:
-        # What reads it has enough. Python would complain once more when it
-        # closes the pipe at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    code = 0
+    if options.fail_above is not None:
+        code = _exit_code(found, options.fail_above, options.allow_dead)
+    _print(str(found))
     return code
 
 
-def _check_file(path: Path) -> None:
-    """Refuses what is no whole model of Keras, before it is loaded."""
-    if not path.is_file():
-        if path.is_dir():
-            raise CommandError(f"{path}: a folder; give the .keras file.")
-        raise CommandError(f"{path}: there is no such file.")
-    if path.name.endswith(".weights.h5"):
-        raise CommandError(
-            f"{path}: weights only; give a model, saved by "
-            "model.save('NAME.keras')."
-        )
-    if path.suffix in (".h5", ".hdf5"):
-        raise CommandError(
-            f"{path}: older formats are not read; load it with Keras and save "
-            "it by model.save('NAME.keras')."
-        )
-    if not zipfile.is_zipfile(path):
-        raise CommandError(
-            f"{path}: not a model in Keras' format, or damaged; save it by "
-            "model.save('NAME.keras')."
-        )
+def _checked_version(model: Path) -> str:
     try:
-        with zipfile.ZipFile(path) as archive:
-            missing = sorted(_PARTS - set(archive.namelist()))
-            damaged = archive.testzip()
-    except Exception as error:
-        # Of the packed bytes: zlib's and others beside those of zipfile.
-        raise CommandError(f"{path}: damaged ({error}).") from error
-    if missing:
-        raise CommandError(f"{path}: no model of Keras, without {missing[0]}.")
-    if damaged is not None:
-        raise CommandError(f"{path}: damaged, {damaged} is not whole.")
+        return check_model_file(model)
+    except ModelFileError as error:
+        raise CommandError(f"{model}: {error}.") from error
+
+
+def _check_targets(options: argparse.Namespace) -> None:
+    """Refuses targets before the work, and those that would cost a file."""
+    targets = [path for path in (options.html, options.csv) if path is not None]
+    for target in targets:
+        if target.is_dir():
+            raise CommandError(f"{target}: a folder, not a file to write.")
+        if not target.parent.is_dir():
+            raise CommandError(f"{target}: its folder does not exist.")
+    for first, second in combinations([options.model, *targets], 2):
+        if is_same_file(first, second):
+            raise CommandError(
+                f"{second}: the same file as {first}, which it would replace."
+            )
+
+
+@contextlib.contextmanager
+def _writing_to(target: Path | str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise CommandError(f"{target}: not written ({reason}).") from error
+
+
+def _print(text: str) -> None:
+    """Prints to standard output, without what its encoding does not have."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        print(text.encode(encoding, "replace").decode(encoding), flush=True)
+    except OSError as error:
+        # Python would complain once more when it closes the stream at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # What reads a closed pipe has enough.
+        if not isinstance(error, BrokenPipeError):
+            raise CommandError(
+                f"standard output: not written ({error.strerror})."
+            ) from error
 
 
 def _import(name: str) -> None:
@@ -203,57 +139,49 @@ def _import(name: str) -> None:
         importlib.import_module(name)
     except Exception as error:
         # A module may raise whatever it likes.
-        raise CommandError(f"--import {name}: {_first_line(error)}.") from error
+        raise CommandError(f"--import {name}: {first_line(error)}.") from error
 
 
-def _audit_of(options: argparse.Namespace) -> Audit:
+def _audit_of(options: argparse.Namespace, version: str) -> Audit:
     try:
-        model = keras.models.load_model(
-            options.model, compile=False, safe_mode=True
-        )
-    except Exception as error:
-        # Keras raises whatever the classes in the file raise.
-        raise CommandError(f"{options.model}: {_why(error)}.") from error
-    try:
-        return audit(
+        with warnings.catch_warnings(record=True) as caught:
+            model = load_model(options.model, version)
+        found = audit(
             model,
             power=options.power,
             distance=options.distance,
             half_space=options.half_space,
             layers=options.layers,
         )
+    except ModelFileError as error:
+        raise CommandError(f"{options.model}: {error}.") from error
     except ValueError as error:
-        raise CommandError(f"{options.model}: {_first_line(error)}.") from error
+        raise CommandError(f"{options.model}: {first_line(error)}.") from error
+    # Warnings of Keras hold names from the file.
+    for warning in caught:
+        _tell(f"{options.model}: {first_line(warning.message)}.")
+    if is_of_keras_2(version):
+        _tell(f"{options.model}: of Keras 2 (tf_keras {version}).")
+    return found
 
 
-def _why(error: Exception) -> str:
-    """What to do about a model that Keras does not load."""
-    text = str(error)
-    if "Lambda" in text or "lambda" in text:
-        return (
-            "not loaded, because it holds code (a Lambda layer), which would "
-            "run"
-        )
-    missing = re.search(r"Could not locate (\w+) '(\w+)'", text)
-    if missing is not None:
-        return f"{missing[1]} '{missing[2]}' is not known: --import MODULE"
-    return f"Keras does not load it ({_first_line(error)})"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0].rstrip(".")
-
-
-def _exit_code(audit: Audit, limit: float | None) -> int:
-    if limit is None:
-        return 0
+def _exit_code(audit: Audit, limit: float, allow_dead: bool) -> int:
     if not any(row.has_gap for row in audit):
         raise CommandError("--fail-above: no layer can have a gap here.")
-    bad = [row for row in audit if row.has_gap and not row.gap <= limit]
-    for row in bad:
-        print(
-            f"keras-mhe: {printable(row.layer)}: gap {row.gap:.3f}, not at "
-            f"most {limit:g}",
-            file=sys.stderr,
-        )
+    bad = [
+        f"{row.layer}: {fault}"
+        for row in audit
+        for fault in _faults(row, limit, allow_dead)
+    ]
+    for line in bad:
+        _tell(line)
     return ABOVE if bad else 0
+
+
+def _faults(row: KernelAudit, limit: float, allow_dead: bool) -> Iterator[str]:
+    if row.dead and not allow_dead:
+        count = row.neurons * row.groups
+        verb = "is" if row.dead == 1 else "are"
+        yield f"{row.dead} of {count} neurons {verb} dead"
+    if row.has_gap and not (row.gap <= limit or row.has_few_living):
+        yield f"gap {row.gap:.3f}, not at most {limit:g}"

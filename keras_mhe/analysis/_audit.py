@@ -6,6 +6,7 @@ from typing import Any
 
 from keras import ops
 
+from keras_mhe._text import printable
 from keras_mhe._typing import KerasObject, Tensor
 from keras_mhe.analysis._kernel_audit import KernelAudit, audit_kernel
 from keras_mhe.analysis._kernels import NeuronKernel, neuron_kernels
@@ -15,7 +16,7 @@ from keras_mhe.analysis._layers import (
     is_known,
     named_layers,
 )
-from keras_mhe.analysis._table import Table, printable
+from keras_mhe.analysis._table import Table
 from keras_mhe.functional._form import EnergyForm
 from keras_mhe.regularizers._terms import terms_of
 
@@ -82,19 +83,30 @@ class Audit(Table[KernelAudit]):
                 f"Random directions of {self.form.power + 1:g} or fewer "
                 "entries have no finite energy at this power."
             )
-        if any(math.isnan(row.energy) for row in self):
+        if any(row.dead and not math.isnan(row.energy) for row in self):
+            lines.append(
+                "Neurons of length 0 are left out of energy, gap and angles."
+            )
+        if any(row.has_few_living for row in self):
+            lines.append(
+                "few living: fewer than 3 neurons, or than a quarter of them, "
+                "have a direction, so there is no gap."
+            )
+        if any(
+            math.isnan(row.energy) and not row.has_few_living for row in self
+        ):
             lines.append("Neurons that are not finite have no energy.")
         shown = {row.layer for row in self}  # A slice has fewer rows.
         elsewhere = [name for name in self.other_space if name in shown]
         if elsewhere:
-            names = printable(", ".join(elsewhere))
+            names = ", ".join(map(printable, elsewhere))
             other = "full" if self.form.half_space else "half"
             lines.append(
                 f"Regularized in {other} space, so better looked at there: "
                 f"{names}."
             )
         if self.unknown:
-            names = printable(", ".join(self.unknown))
+            names = ", ".join(map(printable, self.unknown))
             lines.append(f"Layers whose neurons are not known: {names}.")
         return lines
 
@@ -111,8 +123,8 @@ def audit(
 
     The same energy for all layers; a line below the table names those with
     a regularizer in the other space, half or full, whose gap says little
-    here. Works in tiles, so wide layers need no table of all pairs; 10,000
-    neurons of dimension 512 take seconds.
+    here. Neurons of length 0 are left out. Works in tiles, so wide layers need
+    no table of all pairs; 10,000 neurons of dimension 512 take seconds.
 
     Args:
         model: A built Keras model.

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from keras import ops
@@ -10,16 +9,20 @@ from keras import ops
 from keras_mhe import _numerics
 from keras_mhe._typing import Tensor
 from keras_mhe.analysis._kernels import NeuronKernel
+from keras_mhe.analysis._living import Living, energies_of_living
 from keras_mhe.analysis._neighbors import neighbors
 from keras_mhe.analysis._table import column, hidden
-from keras_mhe.functional._bounds import energy_bound, optimal_cosine
+from keras_mhe.functional._bounds import optimal_cosine
 from keras_mhe.functional._form import EnergyForm
-from keras_mhe.functional._levels import energy_gap, random_energy
+from keras_mhe.functional._neurons import unit_columns
 
 #: Degrees between neurons that count as the same.
 DUPLICATE_ANGLE = 0.1
 #: Share of the layer's median length below which a neuron counts as dead.
 DEAD_LENGTH = 1e-3
+#: Words in the place of a bound.
+_NOT_PROVEN = "not proven"
+_FEW_LIVING = "few living"
 
 
 @dataclass(frozen=True)
@@ -28,28 +31,39 @@ class KernelAudit:
 
     Attributes:
         layer: Name, as `NeuronKernel.name`.
-        neurons: Number of neurons that meet each other, those of one group.
+        neurons: Number of neurons that meet each other, those of one group,
+            dead ones too.
         groups: Blocks of neurons that do not meet each other.
         dimension: Entries of each neuron.
-        energy: Float, `hyperspherical_energy`; NaN, and the gap too, if a
-            neuron is not finite.
-        gap: Float, 0 for the proven minimum and 1 for random directions, as
-            `energy_gap`. NaN where no minimum is proven or random directions
-            have no finite energy.
+        energy: Float, `hyperspherical_energy` of the neurons that have a
+            direction: those of length 0 are left out, short ones are not. In
+            groups each neuron is compared with those of its group, and the
+            mean runs over all these pairs. NaN, and the gap too, if a neuron is
+            not finite or no two have a direction.
+        gap: Float, 0 for the proven minimum of the neurons that have a
+            direction and 1 for as many random directions, as `energy_gap`;
+            with groups of different numbers each level is a mean over the
+            pairs. NaN where no minimum is proven, random directions have no
+            finite energy, or few live.
         bound: Whose energy is the minimum: `"simplex"`, `"cross-polytope"`
             or `"orthogonal"`; `"above simplex"` or `"above equiangular"`
-            where the true minimum is there or higher; `"not proven"`.
+            where the true minimum is there or higher; of groups, that of the
+            one with the most living neurons. `"not proven"`; or `"few
+            living"`, if some died and fewer than 3, or than a quarter of all,
+            have a direction.
         min_angle: Degrees between the two nearest neurons, in half space
             between their lines. NaN if no two have a direction.
         max_angle: Degrees that this angle cannot exceed, however the neurons
-            are spread.
+            that have a direction are spread.
         nearest: Indices of these two neurons, counted along the axis or axes
             of the neurons; `None` as above.
         duplicates: Number of neurons with another one within 0.1 degrees.
-        dead: Number of neurons that are shorter than 0.001 of the layer's
-            median length, zero, or not finite.
-        random_energy: Energy that random directions have on average; may be
-            infinite. Not in the printed table.
+        dead: Number of neurons, of all groups, that are zero, shorter than
+            0.001 of the median length of those that are not, or not finite.
+        living: Number of neurons of a group that have a direction, or are not
+            finite; of the group with the most. Not in the printed table.
+        random_energy: Energy that as many random directions have on average;
+            may be infinite. Not in the printed table.
         angle_counts: How often an angle of which degree occurs, shape
             `(180,)`, in half space `(90,)`, each pair seen from both of its
             neurons; in groups of more than 1,024 neurons from some of them.
@@ -75,13 +89,22 @@ class KernelAudit:
     nearest: tuple[int, int] | None = column("nearest")
     duplicates: int = column("same")
     dead: int = column("dead")
+    living: int = hidden()
     random_energy: float = hidden()
     angle_counts: np.ndarray = hidden(compare=False)  # noqa: RUF009
 
     @property
     def has_gap(self) -> bool:
-        """Whether neurons of these numbers and entries can have a gap."""
-        return self.bound != "not proven" and math.isfinite(self.random_energy)
+        """Whether neurons of these numbers and entries can have a gap.
+
+        They may be without one nevertheless, see `has_few_living`.
+        """
+        return self.bound != _NOT_PROVEN and math.isfinite(self.random_energy)
+
+    @property
+    def has_few_living(self) -> bool:
+        """Whether so many neurons died that there is no gap."""
+        return self.bound == _FEW_LIVING
 
 
 def audit_kernel(
@@ -94,21 +117,18 @@ def audit_kernel(
         form: The energy.
         count_angles: Whether to fill `KernelAudit.angle_counts`.
     """
-    which = {
-        "power": form.power,
-        "distance": form.distance,
-        "half_space": form.half_space,
-    }
-    size = (kernel.num_neurons, kernel.dim)
-    energy = kernel.energy(**which)  # type: ignore[arg-type]
-    bound = energy_bound(*size, **which)  # type: ignore[arg-type]
-    gap = energy_gap(energy, *size, **which)  # type: ignore[arg-type]
     columns = kernel.columns()
+    units = unit_columns(columns)
+    has_direction = ops.convert_to_numpy(ops.any(units != 0.0, axis=0))
     lengths = _lengths(columns)
-    if not np.all(np.isfinite(lengths)):
+    is_finite = np.isfinite(lengths)
+    lives = (has_direction | ~is_finite).reshape(kernel.groups, -1)
+    living = energies_of_living(columns, lives, form)
+    energy, gap = living.energy, living.gap
+    if not np.all(is_finite):
         energy = gap = math.nan
     found = neighbors(
-        columns, kernel.groups, form.half_space, count_angles=count_angles
+        units, kernel.groups, form.half_space, count_angles=count_angles
     )
     min_angle, nearest = math.nan, None
     if not np.all(np.isnan(found.angles)):
@@ -122,26 +142,32 @@ def audit_kernel(
         groups=kernel.groups,
         dimension=kernel.dim,
         energy=energy,
-        gap=math.nan if bound is None else gap,
-        bound=_words(bound),
+        gap=gap,
+        bound=_words(living),
         min_angle=min_angle,
-        max_angle=_max_angle(*size, form.half_space),
+        max_angle=_max_angle(living.most, kernel.dim, form.half_space),
         nearest=nearest,
         duplicates=int(np.sum(found.angles < DUPLICATE_ANGLE)),
-        dead=_num_dead(lengths),
-        random_energy=random_energy(*size, **which),  # type: ignore[arg-type]
+        dead=_num_dead(lengths, has_direction),
+        living=living.most,
+        random_energy=living.random_energy,
         angle_counts=found.counts,
     )
 
 
-def _words(bound: Any) -> str:
-    if bound is None:
-        return "not proven"
-    return f"{'' if bound.is_attained else 'above '}{bound.arrangement}"
+def _words(living: Living) -> str:
+    if living.bound is None:
+        return _NOT_PROVEN
+    if living.are_few:
+        return _FEW_LIVING
+    above = "" if living.bound.is_attained else "above "
+    return f"{above}{living.bound.arrangement}"
 
 
 def _max_angle(num_neurons: int, dim: int, half_space: bool) -> float:
     """In full space more than `dim + 1` neurons cannot all be obtuse."""
+    if num_neurons < 2:
+        return math.nan
     if not half_space and num_neurons > dim + 1:
         return 90.0
     cosine = optimal_cosine(num_neurons, dim, half_space=half_space)
@@ -159,10 +185,8 @@ def _lengths(columns: Tensor) -> np.ndarray:
     return lengths
 
 
-def _num_dead(lengths: np.ndarray) -> int:
-    is_finite = np.isfinite(lengths)
-    if not is_finite.any():
-        return len(lengths)
-    shortest = DEAD_LENGTH * float(np.median(lengths[is_finite]))
-    is_dead = ~is_finite | (lengths <= shortest)
-    return int(np.sum(is_dead))
+def _num_dead(lengths: np.ndarray, has_direction: np.ndarray) -> int:
+    shortest = 0.0
+    if has_direction.any():
+        shortest = DEAD_LENGTH * float(np.median(lengths[has_direction]))
+    return int(np.sum(~has_direction | (lengths <= shortest)))

@@ -7,7 +7,6 @@ import numpy as np
 from keras import ops
 
 from keras_mhe._typing import Tensor
-from keras_mhe.functional._neurons import unit_columns
 from keras_mhe.functional._tiles import cosines_of
 
 #: Cosines of a tile, one tile alive at a time.
@@ -16,6 +15,8 @@ _TILE_SIZE = 2**22
 _COUNTED = 1024
 #: Below every cosine.
 _NO_NEIGHBOR = -2.0
+#: Cosine of neurons so near that rounding can hide which are the nearest.
+_NEAR = 0.999
 
 
 @dataclass(frozen=True)
@@ -39,19 +40,18 @@ class Neighbors:
 
 
 def neighbors(
-    columns: Tensor, groups: int, half_space: bool, *, count_angles: bool
+    units: Tensor, groups: int, half_space: bool, *, count_angles: bool
 ) -> Neighbors:
     """Finds nearest neurons in tiles, so without a table of all pairs.
 
     Args:
-        columns: Float tensor, shape `(dim, N)`, one group after the other.
+        units: Float tensor, shape `(dim, N)`, one group after the other:
+            columns of length 1, or of zeros for neurons without a direction.
         groups: Blocks of neurons that do not meet each other.
         half_space: Whether opposites are as near as equal ones.
         count_angles: Whether to fill `Neighbors.counts`.
     """
-    units = unit_columns(columns)
-    # A neuron without a direction is zeros.
-    has_direction = _to_numpy(ops.max(ops.abs(units), axis=0)) > 0.0
+    has_direction = _to_numpy(ops.any(units != 0.0, axis=0))
     counts = np.zeros(90 if half_space else 180, "int64")
     angles, nearest = [], []
     size = units.shape[1] // groups
@@ -61,8 +61,13 @@ def neighbors(
         is_valid = has_direction[members]
         step = -(-size // _COUNTED)
         for first, cosines in _tiles(group, is_valid, half_space):
-            partners = _to_numpy(ops.argmax(cosines, axis=1))
+            partners = _to_numpy(ops.argmax(cosines, axis=1)).copy()
             rows = np.arange(first, first + len(partners))
+            is_near = _to_numpy(ops.max(cosines, axis=1)) > _NEAR
+            if is_near.any():
+                partners[is_near] = _exact_partners(
+                    group, rows[is_near], is_valid, half_space
+                )
             found = _angles(group, rows, partners, half_space)
             is_pair = is_valid[rows] & is_valid[partners] & (rows != partners)
             angles.append(np.where(is_pair, found, np.nan))
@@ -84,8 +89,27 @@ def _tiles(
         cosines = cosines_of(group[:, first : first + num_rows], group)
         if half_space:
             cosines = ops.abs(cosines)
-        is_other = is_valid[None, :] & (rows[:, None] != np.arange(size))
+        is_other = _are_others(rows, is_valid)
         yield first, ops.where(is_other, cosines, _NO_NEIGHBOR)
+
+
+def _are_others(rows: np.ndarray, is_valid: np.ndarray) -> np.ndarray:
+    """Which neurons each row is compared with, shape `(rows, neurons)`."""
+    others: np.ndarray = is_valid & (rows[:, None] != np.arange(len(is_valid)))
+    return others
+
+
+def _exact_partners(
+    group: Tensor, rows: np.ndarray, is_valid: np.ndarray, half_space: bool
+) -> np.ndarray:
+    """Nearest neurons of some rows by cosines in float64."""
+    units = _unit(_to_numpy(group))
+    cosines = units[:, rows].T @ units
+    if half_space:
+        cosines = np.abs(cosines)
+    cosines[~_are_others(rows, is_valid)] = _NO_NEIGHBOR
+    partners: np.ndarray = np.argmax(cosines, axis=1)
+    return partners
 
 
 def _angles(
@@ -103,7 +127,8 @@ def _angles(
 
 
 def _unit(columns: np.ndarray) -> np.ndarray:
-    columns = columns.astype("float64")
+    # In one order of the entries, so that equal columns have equal lengths.
+    columns = np.ascontiguousarray(columns, "float64")
     lengths = np.linalg.norm(columns, axis=0)
     return columns / np.where(lengths > 0.0, lengths, 1.0)
 

@@ -9,6 +9,8 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Generic, TypeVar, overload
 
+from keras_mhe._text import in_spreadsheet, printable
+
 Row = TypeVar("Row")
 
 #: From here on numbers are printed with three digits.
@@ -119,13 +121,17 @@ class Table(Sequence[Row], Generic[Row]):
         }
 
     def to_csv(self) -> str:
-        """Returns the rows as comma-separated values with a line of names."""
+        """Returns the rows as comma-separated values with a line of names.
+
+        A text with which a spreadsheet would begin a formula has an apostrophe
+        before it there.
+        """
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         rows = self.to_dict()["rows"]
         writer.writerow([field.name for field in self._shown()])
         writer.writerows(
-            [_joined(value) for value in row.values()] for row in rows
+            [_cell(value) for value in row.values()] for row in rows
         )
         return text.getvalue()
 
@@ -195,19 +201,13 @@ def _text(value: Any, form: str | None) -> str:
     return printable(format(value, form) if form else str(value))
 
 
-def printable(text: str) -> str:
-    """Returns a text without the codes for a terminal that it may hold.
-
-    Names in a file from elsewhere may.
-    """
-    return "".join(c if c.isprintable() else "?" for c in text)
-
-
 def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return list(value) if isinstance(value, tuple) else value
 
 
-def _joined(value: Any) -> Any:
-    return " ".join(map(str, value)) if isinstance(value, list) else value
+def _cell(value: Any) -> Any:
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return in_spreadsheet(value) if isinstance(value, str) else value

@@ -24,12 +24,15 @@ class EnergyMonitor(keras.callbacks.Callback):  # type: ignore[misc]
 
     Keys, the same in every epoch:
 
-    - `energy`: mean over the kernels of their hyperspherical energies.
+    - `energy`: mean over the kernels of their hyperspherical energies. Neurons
+      of length 0 are left out of each.
     - `energy_gap`: mean over the kernels of their gaps, 0 for the proven
       minimum and 1 for random directions (`analysis.energy_gap`). Kernels
       without a proven minimum (with angles in full space) or without a random
       level (their vectors have `dim <= power + 1` entries) are left out; the
-      key is missing if that leaves none.
+      key is missing if that leaves none. A kernel of which only few neurons
+      are left (`"few living"` in an audit) has the gap NaN and is left out of
+      the mean too, as long as others have one.
     - `min_angle`: degrees between the two nearest neurons of a kernel, the
       smallest of all kernels; in half space between their lines.
     - with `per_layer=True` also `energy/NAME`, `energy_gap/NAME` and
@@ -129,8 +132,9 @@ class EnergyMonitor(keras.callbacks.Callback):  # type: ignore[misc]
             "energy_gap": {row.layer: row.gap for row in rows if row.has_gap},
             "min_angle": {row.layer: row.min_angle for row in rows},
         }
+        died = {row.layer for row in rows if row.has_few_living}
         measured = {
-            key: _total(key, list(values.values()))
+            key: _total(key, values, died)
             for key, values in by_key.items()
             if values
         }
@@ -140,9 +144,17 @@ class EnergyMonitor(keras.callbacks.Callback):  # type: ignore[misc]
         return measured
 
 
-def _total(key: str, values: list[float]) -> float:
-    """The mean; of angles the smallest that is not NaN."""
-    if key != "min_angle":
-        return fmean(values)
-    numbers = [value for value in values if not math.isnan(value)]
-    return min(numbers, default=math.nan)
+def _total(key: str, by_layer: dict[str, float], died: set[str]) -> float:
+    """The mean, or the smallest angle, without what dead neurons hide.
+
+    Of neurons that are not finite there is no mean: it shows that they are.
+    """
+    is_angle = key == "min_angle"
+    numbers = [
+        value
+        for layer, value in by_layer.items()
+        if not (math.isnan(value) and (is_angle or layer in died))
+    ]
+    if not numbers:
+        return math.nan
+    return min(numbers) if is_angle else fmean(numbers)

@@ -1,5 +1,6 @@
 """Kernels whose neurons start at the minimum of their energy."""
 
+import copy
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -50,7 +51,8 @@ class MinimumEnergy(keras.initializers.Initializer):  # type: ignore[misc]
         seed: `None`, an int >= 0, or a `keras.random.SeedGenerator`, as for
             the initializers of Keras: an int gives the same kernel each time
             on a backend, `None` draws one when the initializer is made. Also
-            the seed of `lengths` that are given by name. Defaults to `None`.
+            the seed of `lengths` that are given by name. A deep copy goes on
+            where the generator is, `clone` begins anew. Defaults to `None`.
 
     Raises:
         ValueError: On construction, if an argument is outside its range; on
@@ -157,6 +159,30 @@ class MinimumEnergy(keras.initializers.Initializer):  # type: ignore[misc]
             "seed": keras.saving.serialize_keras_object(self._given_seed),
         }
 
+    def __copy__(self) -> "MinimumEnergy":
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        return twin
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Returns the attributes for deep copies and pickles."""
+        held: dict[int, _PortableGenerator] = {}
+
+        def portable(value: Any) -> Any:
+            if isinstance(value, keras.random.SeedGenerator):
+                # One generator stays one where `lengths` draw from it too.
+                return held.setdefault(id(value), _PortableGenerator(value))
+            if isinstance(value, keras.initializers.Initializer):
+                twin = copy.copy(value)
+                twin.__dict__.update(portable(value.__dict__))
+                return twin
+            if isinstance(value, dict):
+                return {name: portable(entry) for name, entry in value.items()}
+            return value
+
+        state: dict[str, Any] = portable(self.__dict__)
+        return state
+
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "MinimumEnergy":
         """Returns the initializer that `get_config` described."""
@@ -166,6 +192,23 @@ class MinimumEnergy(keras.initializers.Initializer):  # type: ignore[misc]
             if isinstance(value, dict)
         }
         return cls(**{**config, **objects})
+
+
+class _PortableGenerator:
+    """Is copied and pickled as the generator, which holds a module."""
+
+    def __init__(self, generator: Any) -> None:
+        self._generator = generator
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = ops.convert_to_numpy(self._generator.state)
+        return _generator, (self._generator.get_config(), state)
+
+
+def _generator(config: dict[str, Any], state: Any) -> Any:
+    generator = keras.random.SeedGenerator.from_config(config)
+    generator.state.assign(state)
+    return generator
 
 
 def _checked_seed(seed: Any) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_mhe._text import in_picture
 from keras_mhe.analysis import (
     Audit,
     KernelAudit,
@@ -91,12 +92,14 @@ def draw_angles(
         )
     low, high = _range([one.angle_counts for _, _, one in drawn])
     half_space = form.half_space
-    optimum = optimal_angles(
-        row.neurons,
-        row.dimension,
-        distance=form.distance,
-        half_space=half_space,
-    )
+    optimum: tuple[float, ...] = ()
+    if row.living > 1:
+        optimum = optimal_angles(
+            row.living,
+            row.dimension,
+            distance=form.distance,
+            half_space=half_space,
+        )
     low = max(min([low, *optimum]) - 2.0, 0.0)
     # A little more than the largest, for a line at it.
     high = min(max([high, *optimum]) + 2.0, 91.0 if half_space else 182.0)
@@ -106,14 +109,14 @@ def draw_angles(
     )
     axes.plot(degrees, density, "--", color="C1", lw=1.2, label="random")
     # More neurons than dimensions may not reach the angles of the bound.
-    is_reached = not half_space or row.neurons <= row.dimension
+    is_reached = not half_space or row.living <= row.dimension
     style, name = ("-", "optimal") if is_reached else (":", "bound")
     for angle in optimum:
         axes.axvline(angle, color="C3", ls=style, lw=1.2, label=name)
     axes.set_xlim(low, high)
     axes.set_ylim(bottom=0.0)
     axes.set_title(
-        f"{row.layer}\n{row.neurons} in dimension {row.dimension}",
+        f"{in_picture(row.layer)}\n{row.neurons} in dimension {row.dimension}",
         fontsize="small",
     )
     axes.set_xlabel("degrees")

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_mhe._text import in_picture
 from keras_mhe.analysis import Audit
 from keras_mhe.plots._angles import rows_by_layer
 from keras_mhe.plots._figure import new_figure
@@ -83,7 +84,8 @@ def comparison(
         left.minorticks_off()
     largest = [row.max_angle for row in rows]
     right.plot(largest, positions, "|", color="C3", label="at most", ms=10)
-    left.set_yticks(positions, [row.layer for row in rows], fontsize="small")
+    names = [in_picture(row.layer) for row in rows]
+    left.set_yticks(positions, names, fontsize="small")
     shown = left.get_legend_handles_labels()[0]
     figure.legend(
         handles=[*shown, *right.get_legend_handles_labels()[0][2:]],
@@ -146,7 +148,7 @@ def energies(logs: Any, *, initial: Mapping[str, float] | None = None) -> Any:
                 numbers,
                 color=colors[name],
                 marker="o" if len(numbers) < 3 else None,
-                label=name or "all layers",
+                label=in_picture(name) or "all layers",
             )
         if key == "energy_gap":
             _draw_levels(axes.axhline)

@@ -8,6 +8,7 @@ import string
 from pathlib import Path
 
 from keras_mhe._files import write_text
+from keras_mhe._text import printable
 from keras_mhe.analysis import Audit, KernelAudit
 from keras_mhe.analysis._audit import check_audit
 from keras_mhe.reports._pictures import angle_picture
@@ -22,13 +23,13 @@ _MEANINGS = {
     "gap": "Where the energy lies: 0 is the bound, 1 is random directions, "
     "above 1 neurons are more alike than random ones.",
     "bound": "Arrangement with the least energy. 'above': the true minimum "
-    "is there or higher. 'not proven': there is no gap.",
+    "is there or higher. 'not proven', 'few living': there is no gap.",
     "angle": "Degrees between the two nearest neurons.",
     "at most": "Degrees that this angle cannot exceed.",
     "nearest": "Which two neurons these are, counted from 0.",
     "same": "Neurons with another one within 0.1 degrees.",
-    "dead": "Neurons shorter than 0.001 of the layer's median length, or "
-    "not finite.",
+    "dead": "Neurons shorter than 0.001 of the living ones' median length, or "
+    "not finite. Those of length 0 are in no other column.",
 }
 
 
@@ -68,8 +69,8 @@ def write_report(
     check_audit("audit", audit)
     template = importlib.resources.files(__package__) / "report.html"
     page = string.Template(template.read_text(encoding="utf-8")).substitute(
-        title=html.escape(title),
-        energy=html.escape(" ".join(audit.footer())),
+        title=_escaped(title),
+        energy=_escaped(" ".join(audit.footer())),
         summary=_items(_summary(audit)),
         heads=_heads(audit),
         rows=_rows(audit),
@@ -79,6 +80,11 @@ def write_report(
     target = Path(path)
     write_text(target, page)
     return target
+
+
+def _escaped(text: str) -> str:
+    """A text, such as a name in a file from elsewhere, for a page."""
+    return html.escape(printable(text))
 
 
 def _summary(audit: Audit) -> list[str]:
@@ -112,13 +118,13 @@ def _pair(row: KernelAudit) -> str:
 
 
 def _items(lines: list[str]) -> str:
-    return "\n".join(f"<li>{html.escape(line)}</li>" for line in lines)
+    return "\n".join(f"<li>{_escaped(line)}</li>" for line in lines)
 
 
 def _heads(audit: Audit) -> str:
     return "".join(
         f'<th scope="col"{_class(is_text)}>'
-        f'<button type="button">{html.escape(label)}</button></th>'
+        f'<button type="button">{_escaped(label)}</button></th>'
         for label, is_text in zip(
             audit.cells()[0], audit.are_texts(), strict=True
         )
@@ -132,11 +138,11 @@ def _rows(audit: Audit) -> str:
         for cell, name, is_text in zip(
             cells, audit.names(), audit.are_texts(), strict=True
         ):
-            value = html.escape(_value(getattr(row, name)))
+            value = _escaped(_value(getattr(row, name)))
             attributes = f'data-value="{value}"{_class(is_text)}'
             tag = 'th scope="row"' if not written else "td"
             end = tag.partition(" ")[0]
-            written.append(f"<{tag} {attributes}>{html.escape(cell)}</{end}>")
+            written.append(f"<{tag} {attributes}>{_escaped(cell)}</{end}>")
         lines.append(f"<tr>{''.join(written)}</tr>")
     return "\n".join(lines)
 
@@ -156,7 +162,7 @@ def _class(is_text: bool) -> str:
 
 def _meanings(audit: Audit) -> str:
     return "\n".join(
-        f"<dt>{html.escape(label)}</dt><dd>{html.escape(_MEANINGS[label])}</dd>"
+        f"<dt>{_escaped(label)}</dt><dd>{_escaped(_MEANINGS[label])}</dd>"
         for label in audit.cells()[0]
     )
 
@@ -168,13 +174,13 @@ def _pictures(audit: Audit) -> str:
         words = f"Angles between the neurons of {row.layer}"
         if row.nearest is not None:
             words += f": at least {row.min_angle:.2f} degrees"
-        label = html.escape(f"{words}.")
+        label = _escaped(f"{words}.")
         svg = svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
         caption = (
             f"{row.layer}: {row.neurons} neurons in dimension {row.dimension}"
         )
         figures.append(
-            f"<figure>{svg}<figcaption>{html.escape(caption)}</figcaption>"
+            f"<figure>{svg}<figcaption>{_escaped(caption)}</figcaption>"
             "</figure>"
         )
     return "\n".join(figures)

@@ -19,7 +19,9 @@ from keras_mhe.analysis import (
     audit_features,
     energy_bound,
     energy_gap,
+    minimum_energy,
     neuron_kernels,
+    random_energy,
 )
 from keras_mhe.functional import hyperspherical_energy
 from support import numpy_reference
@@ -169,6 +171,33 @@ def test_small_angles_are_exact():
     assert row.nearest == (0, 1)
 
 
+@pytest.mark.parametrize("half_space", [False, True])
+def test_equal_neurons_among_near_ones(half_space):
+    # In float32 the cosines of these are all the same.
+    features = RNG.normal(size=64) + 3e-4 * RNG.normal(size=(16, 64))
+    features[9] = features[4]
+    row = audit_features(features.astype("float32"), half_space=half_space)[0]
+    assert row.nearest == (4, 9)
+    assert row.min_angle == 0.0
+    assert row.duplicates == 16
+
+
+def test_equal_and_near_neurons_in_wide_layers():
+    row = audit_features(np.ones((8, 25_088), "float32"))[0]
+    assert (row.duplicates, row.min_angle) == (8, 0.0)
+    features = RNG.normal(size=(8, 100_352))
+    across = RNG.normal(size=100_352)
+    features[5] = features[2] + 0.01 * across
+    near = audit_features(features.astype("float32"), half_space=True)[0]
+    assert near.nearest == (2, 5)
+    expected = angle(features[2], features[5], True)
+    assert near.min_angle == pytest.approx(expected, rel=1e-5)
+    features[5] = features[2]
+    same = audit_features(features.astype("float32"))[0]
+    assert (same.nearest, same.duplicates) == ((2, 5), 2)
+    assert same.min_angle == 0.0
+
+
 @pytest.mark.filterwarnings("ignore:Explicitly requested dtype")
 @pytest.mark.parametrize(
     ("scale", "dtype"),
@@ -204,8 +233,105 @@ def test_no_neuron_has_a_direction():
     assert math.isnan(row.min_angle)
     assert row.nearest is None
     assert row.dead == 3
-    assert row.energy == 0.5
+    assert math.isnan(row.energy)
+    assert row.has_few_living
     assert " - " in str(audit_features(np.zeros((3, 4), "float32")))
+
+
+@pytest.mark.parametrize("form", FORMS, ids=str)
+def test_dying_changes_nothing_for_the_living(form):
+    features = RNG.normal(size=(64, 8)).astype("float32")
+    features[::4] = 0.0
+    died = audit_features(features, **form)[0]
+    lives = np.any(features != 0.0, axis=1)
+    alone = audit_features(features[lives], **form)[0]
+    assert (died.neurons, died.living, died.dead) == (64, 48, 16)
+    assert died.bound == alone.bound
+    for name in ("energy", "gap", "min_angle", "max_angle", "random_energy"):
+        np.testing.assert_allclose(
+            getattr(died, name), getattr(alone, name), rtol=1e-5
+        )
+    names = np.flatnonzero(lives)
+    assert died.nearest == tuple(names[list(alone.nearest)])
+
+
+@pytest.mark.parametrize("dead", [0, 16, 60])
+def test_a_layer_does_not_improve_by_dying(dead):
+    features = np.random.default_rng(3).normal(size=(64, 8))
+    features[:dead] = 0.0
+    found = audit_features(features, half_space=True)
+    (row,) = found
+    assert row.dead == dead
+    assert row.has_gap
+    note = "few living: fewer than 3 neurons, or than a quarter of them, have"
+    if dead < 60:
+        assert 0.9 < row.gap < 1.3
+        assert note not in str(found)
+    else:
+        assert math.isnan(row.gap)
+        assert row.bound == "few living"
+        assert note in str(found)
+
+
+@pytest.mark.parametrize(
+    ("size", "living", "has_gap"),
+    [
+        (64, 16, True),
+        (64, 15, False),
+        (8, 3, True),
+        (8, 2, False),
+        (8, 1, False),
+        (2, 2, True),
+        (3, 2, False),
+    ],
+)
+def test_how_many_must_live(size, living, has_gap):
+    features = RNG.normal(size=(size, 8)).astype("float32")
+    features[living:] = 0.0
+    row = audit_features(features, half_space=True)[0]
+    assert row.has_few_living is not has_gap
+    assert math.isfinite(row.gap) is has_gap
+    assert math.isfinite(row.energy) is (living > 1)
+
+
+@pytest.mark.parametrize("half_space", [False, True])
+def test_each_group_has_its_own_living_neurons(half_space):
+    layer = layers.DepthwiseConv2D(3, depth_multiplier=5, name="depthwise")
+    model = keras.Sequential([keras.Input((5, 5, 4)), layer])
+    kernel = RNG.normal(size=(3, 3, 4, 5)).astype("float32")
+    kernel[:, :, 1, 2] = kernel[:, :, 3, 0] = kernel[:, :, 3, 4] = 0.0
+    kernel[:, :, 2, 1:] = 0.0  # One alone has no pair.
+    layer.kernel.assign(kernel)
+    row = audit(model, half_space=half_space)[0]
+    form = {"half_space": half_space}
+    pairs, energies, lowest, random = [], [], [], []
+    for channel, size in ((0, 5), (1, 4), (3, 3)):
+        columns = kernel[:, :, channel].reshape(9, 5)
+        columns = columns[:, np.any(columns != 0.0, axis=0)]
+        pairs.append(size * (2 * size - 1 if half_space else (size - 1) / 2))
+        energies.append(numpy_reference.energy(columns, **form))
+        lowest.append(minimum_energy(size, 9, **form))
+        random.append(random_energy(size, 9, **form))
+    energy, low, level = (
+        np.average(values, weights=pairs)
+        for values in (energies, lowest, random)
+    )
+    assert row.energy == pytest.approx(energy, rel=1e-5)
+    assert row.random_energy == pytest.approx(level)
+    assert row.gap == pytest.approx((energy - low) / (level - low), rel=1e-4)
+    assert (row.living, row.neurons, row.dead) == (5, 5, 7)
+    assert row.bound == ("orthogonal" if half_space else "simplex")
+
+
+def test_short_neurons_are_dead_and_still_have_a_direction():
+    features = RNG.normal(size=(20, 6)).astype("float32")
+    features[:12] = 0.0
+    row = audit_features(features)[0]
+    features[15] *= 1e-4
+    short = audit_features(features)[0]
+    # The median is that of the living: that of all is 0.
+    assert (row.dead, short.dead) == (12, 13)
+    assert short.energy == pytest.approx(row.energy, rel=1e-5)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "int32"])
@@ -253,11 +379,45 @@ def test_table():
     assert repr(found) == str(found)
 
 
-def test_names_cannot_hold_codes_for_a_terminal():
-    found = audit_features(np.eye(3), name="red\x1b[31m\nnext")
-    assert "red?[31m?next" in str(found)
-    unknown = Audit(list(found), found.form, ["odd\x1b[2J"])
-    assert "not known: odd?[2J." in str(unknown)
+STRANGE = "red\x1b[31m\nnext\u202e\u200b\u2028\ud800\ufe0f\xa0<b>"
+PLAIN = "red?[31m?next??????<b>"
+
+
+def test_names_do_nothing_where_they_are_shown():
+    found = audit_features(np.eye(3), name=STRANGE)
+    assert f"{PLAIN}  " in str(found)
+    assert PLAIN in found.to_csv()
+    assert (
+        f"<td>{PLAIN.replace('<b>', '&lt;b&gt;')}</td>" in found._repr_html_()
+    )
+    names = Audit(list(found), found.form, [STRANGE, "other"], [STRANGE])
+    assert f"not known: {PLAIN}, other." in str(names)
+    assert f"looked at there: {PLAIN}." in str(names)
+    # What is not shown stays as it is.
+    assert found[0].layer == STRANGE
+    long = audit_features(np.eye(3), name="x" * 10**6)
+    assert max(map(len, str(long).splitlines())) < 2000
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [
+        ("=1+1", "'=1+1"),
+        ("+1", "'+1"),
+        ("-1", "'-1"),
+        ("@SUM(1)", "'@SUM(1)"),
+        (" =1", "' =1"),
+        ("\t=1", "?=1"),
+        ("a;=1,@b|-c", "a;'=1,'@b|'-c"),
+        ("\uff1d1", "'\uff1d1"),
+        ("conv-1/a=b", "conv-1/a=b"),
+    ],
+)
+def test_cells_are_no_formulas(name, cell):
+    text = audit_features(-np.eye(5), name=name, half_space=True).to_csv()
+    (row,) = csv.DictReader(io.StringIO(text))
+    assert row["layer"] == cell
+    assert float(row["gap"]) <= 0.0  # Numbers stay numbers.
 
 
 def test_power_of_features():

@@ -279,6 +279,43 @@ def test_keys_stay_when_weights_are_no_longer_numbers():
     assert len(history["min_angle/first"]) == 3
 
 
+def test_keys_stay_when_neurons_die():
+    model = model_of()
+
+    def kill(epoch, logs):
+        for layer, numbers in zip(
+            model.layers, [(0, 2, 6), (0, 0, 2)], strict=True
+        ):
+            kernel = keras.ops.convert_to_numpy(layer.kernel).copy()
+            kernel[:, : numbers[epoch]] = 0.0
+            layer.kernel.assign(kernel)
+
+    history = fit(
+        model,
+        keras.callbacks.LambdaCallback(on_epoch_end=kill),
+        EnergyMonitor(per_layer=True),
+    )
+    assert {len(logged) for logged in history.values()} == {3}
+    for key in ("energy", "energy_gap", "min_angle"):
+        for name in (key, f"{key}/first", f"{key}/second"):
+            assert np.isfinite(history[name][:2]).all()
+            # None is left that has an energy.
+            assert np.isnan(history[name][2])
+
+
+def test_layers_of_few_living_neurons_are_left_out_of_the_means():
+    model = model_of()
+    kernel = np.zeros((8, 6), "float32")
+    kernel[0, 0] = 1.0
+    model.layers[0].kernel.assign(kernel)
+    monitor = EnergyMonitor(per_layer=True)
+    fit(model, monitor)
+    found = monitor.initial
+    assert np.isnan(found["energy_gap/first"])
+    assert found["energy_gap"] == found["energy_gap/second"]
+    assert found["energy"] == found["energy/second"]
+
+
 def test_lora_is_measured_as_it_is():
     model = model_of()
     model.layers[0].enable_lora(2)

@@ -218,7 +218,7 @@ def test_private_keras_is_not_used():
 LAYERS = (
     ("_typing",),
     ("_numerics", "_validation", "_registration", "_kernel_axes", "_backend"),
-    ("_files", "_compilation"),
+    ("_files", "_text", "_compilation"),
     ("functional",),
     (
         "regularizers",
@@ -230,7 +230,7 @@ LAYERS = (
     ),
     ("analysis",),
     ("callbacks", "models", "plots"),
-    ("reports",),
+    ("reports", "_command_parser", "_model_files"),
     ("_command_line",),
 )
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -1,6 +1,8 @@
 """`MinimumEnergy`: the gap at the start, lengths, seeds, saving."""
 
+import copy
 import json
+import pickle
 
 import keras
 import numpy as np
@@ -135,6 +137,48 @@ def test_seeds():
     assert not np.allclose(one, made(None))
     keras.utils.set_random_seed(1)
     np.testing.assert_array_equal(one, made(None))
+
+
+@pytest.mark.parametrize(
+    "duplicate",
+    [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))],
+    ids=["deepcopy", "pickle"],
+)
+@pytest.mark.parametrize(
+    "lengths",
+    ["he_normal", keras.initializers.HeNormal(keras.random.SeedGenerator(5))],
+    ids=["name", "generator"],
+)
+def test_duplicates_go_on_where_the_generator_is(duplicate, lengths):
+    initializer = MinimumEnergy(lengths, seed=keras.random.SeedGenerator(3))
+    initializer((8, 6))
+    other = duplicate(initializer)
+    assert other.get_config() == initializer.get_config()
+    assert other.seed is not initializer.seed
+    # Where lengths draw from the same generator, they do so still.
+    assert (other.lengths.seed is other.seed) == (lengths == "he_normal")
+    for _ in range(2):
+        np.testing.assert_array_equal(
+            as_array(other((8, 6))), as_array(initializer((8, 6)))
+        )
+
+
+def test_a_shallow_copy_shares_the_generator_and_a_clone_begins_anew():
+    initializer = MinimumEnergy(seed=keras.random.SeedGenerator(3))
+    first = as_array(initializer((8, 6)))
+    assert copy.copy(initializer).seed is initializer.seed
+    clone = initializer.clone()
+    np.testing.assert_array_equal(as_array(clone((8, 6))), first)
+
+
+@pytest.mark.parametrize("seed", [None, 3])
+def test_duplicates_without_a_generator(seed):
+    initializer = MinimumEnergy(seed=seed)
+    other = pickle.loads(pickle.dumps(initializer))
+    assert other.get_config() == initializer.get_config()
+    np.testing.assert_array_equal(
+        as_array(other((8, 6))), as_array(initializer((8, 6)))
+    )
 
 
 def test_rotations_are_random():

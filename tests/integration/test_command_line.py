@@ -1,18 +1,24 @@
 """The command `keras-mhe audit`: table, page, exit codes and errors."""
 
 import csv
+import io
+import json
 import os
+import struct
 import subprocess
 import sys
+import warnings
 import zipfile
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
 import keras_mhe
+from keras_mhe import _model_files
 from keras_mhe._command_line import main
 
 
@@ -138,6 +144,43 @@ def test_neurons_that_are_not_finite_fail(saved, capsys):
     assert "hidden: gap nan" in capsys.readouterr().err
 
 
+@pytest.fixture(name="died")
+def model_with_dead_neurons(tmp_path):
+    layer = layers.Dense(64, name="hidden")
+    model = keras.Sequential([keras.Input((8,)), layer, layers.Dense(2)])
+    kernel = np.random.default_rng(0).normal(size=(8, 64))
+    kernel[:, 4:] = 0.0
+    layer.kernel.assign(kernel)
+    path = tmp_path / "dead.keras"
+    model.save(path)
+    return model, path
+
+
+def test_dead_neurons_fail(died, capsys):
+    model, path = died
+    arguments = ("audit", path, "--half-space", "--layers", "hidden")
+    assert run(*arguments, "--fail-above", "0.2") == 3
+    told = capsys.readouterr()
+    assert told.err == "keras-mhe: hidden: 60 of 64 neurons are dead\n"
+    assert "few living: fewer than 3" in told.out
+    # Some are no reason for leaving out the gap.
+    kernel = np.random.default_rng(1).normal(size=(8, 64))
+    kernel[:, :1] = 0.0
+    model.layers[0].kernel.assign(kernel)
+    model.save(path)
+    assert run(*arguments, "--fail-above", "0.2") == 3
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "keras-mhe: hidden: 1 of 64 neurons is dead"
+    assert second.startswith("keras-mhe: hidden: gap 0.876, not")
+
+
+@pytest.mark.parametrize("option", ["--allow-dead", "--allow_dead"])
+def test_dead_neurons_that_are_allowed(died, capsys, option):
+    arguments = ("--half-space", "--layers", "hidden", option)
+    assert run("audit", died[1], *arguments, "--fail-above", "0.2") == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_a_limit_that_no_layer_can_be_asked_for(saved, capsys):
     _, path = saved
     arguments = ("--distance", "angular", "--fail-above", "0")
@@ -180,6 +223,127 @@ def test_cut_file(saved, capsys, share):
     path.write_bytes(content[: int(share * len(content))])
     assert run("audit", path) == 2
     assert "damaged" in error_of(capsys)
+
+
+def parts_of(path):
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def pack(path, parts, method=zipfile.ZIP_DEFLATED):
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+
+
+def configured(path, **changes):
+    """Changes the configuration of the layer `hidden` in a file."""
+    parts = parts_of(path)
+    config = json.loads(parts["config.json"])
+    for layer in config["config"]["layers"]:
+        if layer["config"]["name"] == "hidden":
+            layer["config"].update(changes)
+    pack(path, {**parts, "config.json": json.dumps(config)})
+
+
+def test_a_packed_file_is_read(saved, capsys):
+    model, path = saved
+    pack(path, parts_of(path))
+    assert run("audit", path) == 0
+    assert capsys.readouterr().out == f"{keras_mhe.audit(model)}\n"
+
+
+def test_a_small_file_that_unpacks_to_much(saved, capsys, monkeypatch):
+    _, path = saved
+    parts = parts_of(path)
+    monkeypatch.setattr(_model_files, "_ALWAYS_ALLOWED", 2**16)
+    monkeypatch.setattr(zipfile.ZipExtFile, "read", None)  # Not begun.
+    pack(path, {**parts, "model.weights.h5": bytes(2**22)})
+    assert run("audit", path) == 2
+    assert "unpacks to 4,19" in error_of(capsys)
+
+
+def test_a_part_that_is_larger_than_its_header_says(saved, capsys):
+    _, path = saved
+    pack(path, {**parts_of(path), "model.weights.h5": bytes(123_456)})
+    size, less = struct.pack("<L", 123_456), struct.pack("<L", 1000)
+    path.write_bytes(path.read_bytes().replace(size, less))
+    assert run("audit", path) == 2
+    assert "damaged, model.weights.h5 is not whole" in error_of(capsys)
+
+
+def test_a_method_of_packing_that_is_not_bounded(saved, capsys):
+    _, path = saved
+    pack(path, parts_of(path), zipfile.ZIP_BZIP2)
+    assert run("audit", path) == 2
+    assert "packed by a method that Keras does not use" in error_of(capsys)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "model.weights.h5 unpacks to 4,294,96"),
+        ({"compression": "gzip"}, "holds packed arrays, which Keras does not"),
+    ],
+)
+def test_arrays_that_take_more_than_is_stored(saved, capsys, options, message):
+    _, path = saved
+    parts = parts_of(path)
+    weights = io.BytesIO(parts["model.weights.h5"])
+    with h5py.File(weights, "a") as file:
+        file.create_dataset("x", (2**15, 2**15), "float32", **options)
+    pack(path, {**parts, "model.weights.h5": weights.getvalue()})
+    assert run("audit", path) == 2
+    assert message in error_of(capsys)
+
+
+def test_a_configuration_that_asks_for_much(saved, capsys):
+    _, path = saved
+    configured(path, units=10**12)
+    add_weight = keras.Layer.add_weight
+    assert run("audit", path) == 2
+    assert "its layers ask for weights of 32,000,000,0" in error_of(capsys)
+    assert keras.Layer.add_weight is add_weight
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"[" * 10**5 + b"]" * 10**5, "recursion"),
+        (b"[" + b"[]," * 2**24 + b"[]]", "config.json unpacks to 50,331,652"),
+    ],
+    ids=["deep", "long"],
+)
+def test_a_configuration_that_is_no_tree_of_layers(
+    saved, capsys, content, message
+):
+    _, path = saved
+    pack(path, {**parts_of(path), "config.json": content})
+    assert run("audit", path) == 2
+    assert message in error_of(capsys)
+
+
+def test_files_of_keras_2(saved, capsys, tmp_path):
+    _, path = saved
+    parts = parts_of(path)
+    parts["metadata.json"] = json.dumps({"keras_version": "2.15.0"})
+    pack(path, parts)
+    assert run("audit", path) == 0  # Keras 3 reads simple ones.
+    told = capsys.readouterr().err
+    assert told == f"keras-mhe: {path}: of Keras 2 (tf_keras 2.15.0).\n"
+    configured(path, time_major=False)  # As an LSTM of Keras 2 has it.
+    assert run("audit", path) == 2
+    assert (
+        "of Keras 2 (tf_keras 2.15.0), and Keras 3 does not load it; make the "
+        "model again in Keras 3"
+    ) in error_of(capsys)
+    for name in ("old.h5", "old.keras"):
+        with h5py.File(tmp_path / name, "w") as file:
+            file.attrs["keras_version"] = "2.11.0"
+        assert run("audit", tmp_path / name) == 2
+        assert (
+            "older formats are not read, here that of Keras 2 (tf_keras 2.11.0)"
+        ) in error_of(capsys)
 
 
 def test_damaged_weights(saved, capsys):
@@ -299,6 +463,110 @@ def test_files_that_cannot_be_written(saved, tmp_path, capsys):
     assert error_of(capsys) == (
         f"keras-mhe: {tmp_path}: a folder, not a file to write."
     )
+
+
+@pytest.mark.parametrize("option", ["--html", "--csv"])
+@pytest.mark.parametrize(
+    "way", ["itself", "elsewhere/../model.keras", "symbolic", "hard"]
+)
+def test_the_model_is_not_overwritten(saved, capsys, option, way):
+    _, path = saved
+    target = path if way == "itself" else path.parent / way
+    if way == "symbolic":
+        target.symlink_to(path)
+    elif way == "hard":
+        target.hardlink_to(path)
+    elif way != "itself":
+        (path.parent / "elsewhere").mkdir()
+    before = path.read_bytes()
+    assert run("audit", path, option, target) == 2
+    assert error_of(capsys) == (
+        f"keras-mhe: {target}: the same file as {path}, which it would replace."
+    )
+    assert path.read_bytes() == before
+
+
+def test_page_and_table_are_two_files(saved, tmp_path, capsys):
+    _, path = saved
+    page, link = tmp_path / "out", tmp_path / "link"
+    link.symlink_to(page)  # Neither is there yet.
+    assert run("audit", path, "--html", page, "--csv", link) == 2
+    assert "the same file as" in error_of(capsys)
+    assert not page.exists()
+
+
+needs_full = pytest.mark.skipif(
+    not Path("/dev/full").exists(), reason="needs a device that is full"
+)
+
+
+@needs_full
+@pytest.mark.parametrize("option", ["--html", "--csv"])
+def test_a_full_disk(saved, capsys, option):
+    assert run("audit", saved[1], option, "/dev/full") == 2
+    assert error_of(capsys).startswith("keras-mhe: /dev/full: not written (No")
+
+
+@needs_full
+def test_full_standard_streams(saved, capsys, monkeypatch):
+    _, path = saved
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert run("audit", path) == 2
+        line = "keras-mhe: standard output: not written (No"
+        assert capsys.readouterr().err.startswith(line)
+        monkeypatch.undo()
+    with open("/dev/full", "w", buffering=1) as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        assert run("audit", path, "--fail-above", "-9") == 3
+        monkeypatch.undo()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())
+
+
+def test_a_terminal_that_lacks_characters(saved, tmp_path, monkeypatch):
+    model = keras.Sequential([keras.Input((8,)), layers.Dense(3, name="größe")])
+    model.save(tmp_path / "name.keras")
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    assert run("audit", tmp_path / "name.keras") == 0
+    assert b"gr??e" in terminal.buffer.getvalue()
+
+
+@keras.saving.register_keras_serializable("keras_mhe_tests")
+class Loud(layers.Dense):
+    """Warns with its name, as layers of Keras do."""
+
+    def build(self, input_shape):
+        warnings.warn(f"layer {self.name}\nwas built", stacklevel=1)
+        super().build(input_shape)
+
+
+@pytest.mark.filterwarnings("ignore:layer")
+def test_names_do_nothing_in_what_the_command_says(tmp_path, capfd):
+    name, shown = "\x1b[31mred\n\u202e", "?[31mred??"
+    path = tmp_path / f"{name}.keras"
+    model = keras.Sequential(
+        [keras.Input((8,)), Loud(2, name=name), layers.Dense(3)]
+    )
+    model.save(path)
+    page, table = tmp_path / "page.html", tmp_path / "table.csv"
+    capfd.readouterr()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("default", UserWarning)
+        arguments = ("--fail-above", "-9", "--html", page, "--csv", table)
+        assert run("audit", path, *arguments) == 3
+    told = capfd.readouterr()
+    assert f"{shown}.keras: layer ?[31mred.\n" in told.err
+    assert f"keras-mhe: {shown}: gap" in told.err
+    assert f"\n{shown} " in told.out
+    assert run("audit", path, "--layers", "none") == 2
+    with pytest.raises(SystemExit):
+        run("audit", path, path)
+    refused = capfd.readouterr().err
+    assert refused.count(f"{shown}.keras") == 2
+    for text in (*told, refused, page.read_text(), table.read_text()):
+        assert not {"\x1b", "\u202e"} & set(text)
 
 
 def test_what_is_no_regular_file_is_written_to(saved, tmp_path, capsys):

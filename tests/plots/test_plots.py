@@ -241,6 +241,29 @@ def test_pictures_can_be_written(tmp_path):
         assert path.read_bytes().startswith(b"\x89PNG")
 
 
+def test_names_are_drawn_as_they_are():
+    name, shown = "$\\frac$\x1b[31m\n\u202e", r"\$\frac\$?[31m??"
+    before = audit_features(RANDOM, name=name)
+    after = audit_features(ORTHOGONAL, name=name)
+    angles = plots.angles(after, before=before)
+    assert angles.axes[0].get_title().startswith(f"{shown}\n12 in")
+    comparison = plots.comparison(before, after)
+    assert comparison.axes[0].get_yticklabels()[0].get_text() == shown
+    energies = plots.energies({f"energy/{name}": [1.0, 2.0]})
+    assert energies.legends[0].get_texts()[0].get_text() == shown
+    for figure in (angles, comparison, energies):
+        figure.canvas.draw()  # A formula would not be one of matplotlib's.
+
+
+def test_optimum_is_that_of_the_living():
+    features = np.array(ORTHOGONAL)
+    features[6:] = 0.0
+    (axes,) = plots.angles(audit_features(features)).axes
+    (optimum,) = lines_of(axes, "C3")
+    expected = np.degrees(np.arccos(-1 / 5))
+    np.testing.assert_allclose(optimum.get_xdata(), expected)
+
+
 def test_the_library_does_not_need_matplotlib():
     program = (
         "import sys\n"

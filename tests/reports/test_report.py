@@ -109,6 +109,16 @@ def test_pictures_have_words_and_the_colour_of_the_text(found, tmp_path):
     assert "#123456" not in text
 
 
+def test_names_do_nothing_in_a_page(tmp_path):
+    name = "red\x1b[31m\n\u202e<script>$\\frac$"
+    found = audit_features(np.eye(4), name=name)
+    text = page_of(found, tmp_path, title=name)
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    # In titles, table, summary, pictures' words and captions.
+    assert text.count("red?[31m??&lt;script&gt;$\\frac$") == 8
+
+
 def test_summary(tmp_path):
     features = np.random.default_rng(0).normal(size=(5, 9))
     features[1] = features[3]
