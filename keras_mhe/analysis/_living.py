@@ -1,21 +1,16 @@
 """Energies of the neurons of a kernel that have a direction."""
 
+import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from keras import ops
 
 from keras_mhe._typing import Tensor
-from keras_mhe.functional import hyperspherical_energy
-from keras_mhe.functional._bounds import (
-    EnergyBound,
-    energy_bound,
-    minimum_energy,
-)
+from keras_mhe.functional._bounds import EnergyBound, energy_bound
 from keras_mhe.functional._form import EnergyForm
-from keras_mhe.functional._levels import energy_gap, random_energy
+from keras_mhe.functional._levels import rises_of_levels
 
 #: Fewer living neurons, or a smaller share of all, say nothing of the layer.
 _LEAST_LIVING = 3
@@ -55,61 +50,57 @@ def energies_of_living(
 ) -> Living:
     """Measures the neurons that live, each with those of its group.
 
+    Energies are added up as what they are above those of orthogonal pairs,
+    and levels too: in wide layers a gap is a quotient of small differences.
+
     Args:
         columns: Float tensor of shape `(dim, N)`, one group after the other.
         lives: Which of them live, bools of shape `(groups, N / groups)`.
         form: The energy.
     """
-    which: dict[str, Any] = {
-        "power": form.power,
-        "distance": form.distance,
-        "half_space": form.half_space,
-    }
+    form = dataclasses.replace(form, groups=len(lives))
     dim = int(columns.shape[0])
     per_group = lives.sum(axis=1)
-    sizes = np.unique(per_group[per_group > 1]).tolist()
-    pairs, energies = [], []
-    for size in sizes:  # All groups of a size at once.
-        chosen = np.flatnonzero(lives & (per_group == size)[:, None])
-        groups = len(chosen) // size
-        partners = 2 * size - 1 if form.half_space else (size - 1) / 2
-        pairs.append(groups * size * partners)
-        members = columns
-        if len(chosen) < lives.size:
-            members = ops.take(columns, chosen, axis=1)
-        energy = hyperspherical_energy(members, groups=groups, **which)
-        energies.append(float(ops.convert_to_numpy(energy)))
     # Levels have two neurons at least.
-    most = max(per_group.max(), 2)
-    randoms = [random_energy(size, dim, **which) for size in sizes or [most]]
-    bound = energy_bound(lives.shape[1], dim, **which)
+    most = max(int(per_group.max()), 2)
+    sizes = per_group[per_group > 1].tolist() or [most]
+    pairs = [form.num_pairs(size) for size in sizes]
+    lowest, random = np.average(
+        [
+            rises_of_levels(form.potential, form.half_space, size, dim)
+            for size in sizes
+        ],
+        axis=0,
+        weights=pairs,
+    )
+    which = {"distance": form.distance, "half_space": form.half_space}
+    bound = energy_bound(lives.shape[1], dim, **which)  # type: ignore[arg-type]
     if bound is not None:
-        bound = energy_bound(most, dim, **which)
+        bound = energy_bound(most, dim, **which)  # type: ignore[arg-type]
+    has_pairs = bool(per_group.max() > 1)
     count = int(lives.sum())
     least = max(_LEAST_LIVING, _LEAST_SHARE * lives.size)
-    are_few = count < lives.size and (count < least or not sizes)
-    gap = math.nan
-    if bound is not None and math.isfinite(max(randoms)) and not are_few:
-        gaps = [
-            energy_gap(energy, size, dim, **which)
-            for energy, size in zip(energies, sizes, strict=True)
-        ]
-        rooms = [
-            random - minimum_energy(size, dim, **which)
-            for random, size in zip(randoms, sizes, strict=True)
-        ]
-        # Differences of the means, of which gaps and rooms are quotients.
-        gap = _mean(gaps, np.multiply(pairs, rooms))
+    are_few = count < lives.size and (count < least or not has_pairs)
+    energy = gap = math.nan
+    orthogonal = form.potential.value(0.0)
+    if has_pairs:
+        rise = float(
+            ops.convert_to_numpy(
+                form.energy_and_slopes(columns, is_rise=True)[0]
+            )
+        )
+        energy = orthogonal + rise
+        if (
+            bound is not None
+            and 0.0 < random - lowest < math.inf
+            and not are_few
+        ):
+            gap = float((rise - lowest) / (random - lowest))
     return Living(
-        energy=_mean(energies, pairs) if sizes else math.nan,
+        energy=energy,
         gap=gap,
         bound=bound,
-        random_energy=_mean(randoms, pairs or [1]),
+        random_energy=float(orthogonal + random),
         most=int(per_group.max()),
         are_few=are_few,
     )
-
-
-def _mean(values: list[float], weights: Any) -> float:
-    # Of one value it is that value, to the last digit.
-    return float(np.dot(values, np.divide(weights, np.sum(weights))))

@@ -114,8 +114,8 @@ class EnergyForm:
 
         Args:
             gap: 0 for the proven minimum, 1 for random directions.
-            living: Neurons of each group that have a direction, shape
-                `(groups,)`; the level is that of as many.
+            living: Neurons of each group that count, shape `(groups,)`; the
+                level is that of as many.
             shape: Of the columns, `(dim, N)`.
 
         Returns:
@@ -125,30 +125,35 @@ class EnergyForm:
             ValueError: If random directions have no finite energy.
         """
         dim, num_neurons = shape
-        rises, pairs = _backend.constant(
-            _levels, self, gap, num_neurons // self.groups, dim
+        levels, pairs = _backend.constant(
+            _levels_by_count, self, gap, num_neurons // self.groups, dim
         )
         index = ops.cast(living, _backend.INDEX_DTYPE)
-        rises, pairs = (
+        levels, pairs = (
             ops.take(ops.convert_to_tensor(table, living.dtype), index, axis=0)
-            for table in (rises, pairs)
+            for table in (levels, pairs)
         )
-        return ops.sum(rises * pairs) / ops.maximum(ops.sum(pairs), 1.0)
+        return ops.sum(levels * pairs) / _backend.at_least(ops.sum(pairs), 1.0)
+
+    def num_pairs(self, count: int) -> float:
+        """Pairs of neurons, in half space of them and their opposites."""
+        partners = 2 * count - 1 if self.half_space else (count - 1) / 2
+        return count * partners
 
 
 @functools.lru_cache(maxsize=64)
-def _levels(
+def _levels_by_count(
     form: EnergyForm, gap: float, size: int, dim: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Level and number of pairs for 0 to `size` neurons in a group."""
-    rises, pairs = np.zeros(size + 1), np.zeros(size + 1)
+    levels, pairs = np.zeros(size + 1), np.zeros(size + 1)
     if dim < 2:
-        return rises, pairs
+        return levels, pairs
     for count in range(2, size + 1):
         lowest, random = rises_of_levels(
             form.potential, form.half_space, count, dim
         )
         _validation.random_level_is_finite(random, form.power, dim)
-        rises[count] = lowest + gap * (random - lowest)
-        pairs[count] = count * (2 * count - 1 if form.half_space else count - 1)
-    return rises, pairs
+        levels[count] = lowest + gap * (random - lowest)
+        pairs[count] = form.num_pairs(count)
+    return levels, pairs

@@ -24,6 +24,7 @@ from keras_mhe.analysis import (
     random_energy,
 )
 from keras_mhe.functional import hyperspherical_energy
+from keras_mhe.functional._levels import random_excess
 from support import numpy_reference
 from support.tensors import as_float
 
@@ -118,7 +119,7 @@ def test_gap_is_claimed_where_it_is_proven(form):
             gap = energy_gap(row.energy, row.neurons, row.dimension, **form)
             # The depthwise filters have too few entries for power 2.
             assert row.has_gap == (row.dimension > form["power"] + 1)
-            np.testing.assert_equal(row.gap, gap)
+            np.testing.assert_allclose(row.gap, gap, rtol=1e-9)
             above = "" if bound.is_attained else "above "
             assert row.bound == above + bound.arrangement
         else:
@@ -126,6 +127,20 @@ def test_gap_is_claimed_where_it_is_proven(form):
             assert math.isnan(row.gap)
             assert not row.has_gap
             assert row.bound == "not proven"
+
+
+@pytest.mark.parametrize("dim", [576, 100_352])
+@pytest.mark.parametrize("power", [0, 2])
+def test_gap_of_wide_neurons_in_half_space(power, dim):
+    rng = np.random.default_rng(3)
+    features = rng.normal(size=(8, dim)).astype("float32")
+    form = {"power": power, "half_space": True}
+    # The bound is that of orthogonal pairs.
+    above = numpy_reference.excess(features.T, **form)
+    expected = above / random_excess(8, dim, **form)
+    row = audit_features(features, **form)[0]
+    np.testing.assert_allclose(row.gap, expected, rtol=1e-3)
+    assert 0.4 < row.gap < 1.9
 
 
 def test_tiles_give_the_same(monkeypatch):
