@@ -77,6 +77,26 @@ def test_a_gap_without_pairs_or_directions_changes_nothing(shape):
     np.testing.assert_array_equal(as_array(MaxEnergy(gap=0.1)(kernel)), kernel)
 
 
+@pytest.mark.parametrize("groups", [1, 2])
+def test_a_gap_is_that_of_the_living(groups):
+    living = RNG.normal(size=(8, 12)).astype("float32")
+    dead = np.zeros((8, 4), "float32")
+    kernel = np.concatenate([living, dead], axis=1)
+    if groups == 2:
+        kernel = np.concatenate([kernel, kernel], axis=1)
+    bound = MaxEnergy(gap=0.3, half_space=True, groups=groups, steps=30)
+    turned = as_array(bound(kernel))
+    np.testing.assert_array_equal(turned[:, 12:16], dead)
+    alone = as_array(MaxEnergy(gap=0.3, half_space=True, steps=30)(living))
+    if groups == 1:
+        np.testing.assert_allclose(turned[:, :12], alone, atol=1e-5)
+    gap = energy_gap(
+        energy(turned[:, :12], half_space=True), 12, 8, half_space=True
+    )
+    np.testing.assert_array_less(gap, 0.3 + 1e-5)
+    assert gap > 0.1
+
+
 def test_a_level_that_is_not_reached():
     kernel = RNG.normal(size=(8, 6)).astype("float32")
     energies = [energy(kernel)]

@@ -186,6 +186,21 @@ def test_dtype_is_that_of_the_weights(form, dtype, mode):
     )
 
 
+@pytest.mark.parametrize("pairs", ["anchors", "others"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_gradients_of_repeated_anchors_add_up_in_float32(dtype, pairs):
+    weights = np.random.default_rng(0).normal(size=(8, 40))
+    weights = ops.convert_to_numpy(
+        ops.cast(ops.cast(weights, dtype), "float32")
+    )
+    form = {"anchors": [3, 5] * 1024}
+    if pairs == "others":
+        form["others"] = list(range(0, 40, 2))
+    exact = evaluate(weights, **form).gradient
+    actual = evaluate(weights, dtype=dtype, **form).gradient
+    np.testing.assert_allclose(actual, exact, atol=0.01 * np.abs(exact).max())
+
+
 def test_float64(tmp_path):
     # JAX has no float64 unless told so before it starts.
     target = tmp_path / "evaluations.npz"
