@@ -1,21 +1,17 @@
 """Energies of the neurons of a kernel that have a direction."""
 
+import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from keras import ops
 
 from keras_mhe._typing import Tensor
-from keras_mhe.functional import hyperspherical_energy
-from keras_mhe.functional._bounds import (
-    EnergyBound,
-    energy_bound,
-    minimum_energy,
-)
+from keras_mhe.functional._bounds import EnergyBound, energy_bound
+from keras_mhe.functional._energy import energy_of_potential
 from keras_mhe.functional._form import EnergyForm
-from keras_mhe.functional._levels import energy_gap, random_energy
+from keras_mhe.functional._levels import rises_of_levels
 
 #: Fewer living neurons, or a smaller share of all, say nothing of the layer.
 _LEAST_LIVING = 3
@@ -60,56 +56,59 @@ def energies_of_living(
         lives: Which of them live, bools of shape `(groups, N / groups)`.
         form: The energy.
     """
-    which: dict[str, Any] = {
-        "power": form.power,
-        "distance": form.distance,
-        "half_space": form.half_space,
-    }
     dim = int(columns.shape[0])
     per_group = lives.sum(axis=1)
-    sizes = np.unique(per_group[per_group > 1]).tolist()
-    pairs, energies = [], []
-    for size in sizes:  # All groups of a size at once.
-        chosen = np.flatnonzero(lives & (per_group == size)[:, None])
-        groups = len(chosen) // size
-        partners = 2 * size - 1 if form.half_space else (size - 1) / 2
-        pairs.append(groups * size * partners)
-        members = columns
-        if len(chosen) < lives.size:
-            members = ops.take(columns, chosen, axis=1)
-        energy = hyperspherical_energy(members, groups=groups, **which)
-        energies.append(float(ops.convert_to_numpy(energy)))
-    # Levels have two neurons at least.
-    most = max(per_group.max(), 2)
-    randoms = [random_energy(size, dim, **which) for size in sizes or [most]]
-    bound = energy_bound(lives.shape[1], dim, **which)
-    if bound is not None:
-        bound = energy_bound(most, dim, **which)
-    count = int(lives.sum())
+    sizes, counts = np.unique(per_group[per_group > 1], return_counts=True)
+    num_living, has_pairs = int(lives.sum()), len(sizes) > 0
     least = max(_LEAST_LIVING, _LEAST_SHARE * lives.size)
-    are_few = count < lives.size and (count < least or not sizes)
+    are_few = num_living < lives.size and (num_living < least or not has_pairs)
+    if not has_pairs:  # Levels are of two neurons at least.
+        sizes, counts = np.array([2]), np.array([1])
+    partners = 2 * sizes - 1 if form.half_space else sizes - 1
+    lowest, random = np.average(
+        [
+            rises_of_levels(form.potential, form.half_space, int(size), dim)
+            for size in sizes
+        ],
+        axis=0,
+        weights=counts * sizes * partners,
+    )
+    bound = _bound(lives.shape[1], dim, form)
+    if bound is not None:
+        bound = _bound(int(sizes[-1]), dim, form)
+    rise = _rise(columns, len(lives), form) if has_pairs else math.nan
     gap = math.nan
-    if bound is not None and math.isfinite(max(randoms)) and not are_few:
-        gaps = [
-            energy_gap(energy, size, dim, **which)
-            for energy, size in zip(energies, sizes, strict=True)
-        ]
-        rooms = [
-            random - minimum_energy(size, dim, **which)
-            for random, size in zip(randoms, sizes, strict=True)
-        ]
-        # Differences of the means, of which gaps and rooms are quotients.
-        gap = _mean(gaps, np.multiply(pairs, rooms))
+    if bound is not None and not are_few and 0.0 < random - lowest < math.inf:
+        gap = float((rise - lowest) / (random - lowest))
+    orthogonal = form.potential.value(0.0)
     return Living(
-        energy=_mean(energies, pairs) if sizes else math.nan,
+        energy=orthogonal + rise,
         gap=gap,
         bound=bound,
-        random_energy=_mean(randoms, pairs or [1]),
+        random_energy=float(orthogonal + random),
         most=int(per_group.max()),
         are_few=are_few,
     )
 
 
-def _mean(values: list[float], weights: Any) -> float:
-    # Of one value it is that value, to the last digit.
-    return float(np.dot(values, np.divide(weights, np.sum(weights))))
+def _rise(columns: Tensor, groups: int, form: EnergyForm) -> float:
+    """The energy above that of orthogonal pairs, which has more digits."""
+    rise = energy_of_potential(
+        columns,
+        dataclasses.replace(form.potential, is_rise=True),
+        half_space=form.half_space,
+        neuron_axis=-1,
+        groups=groups,
+        epsilon=0.0,
+    )
+    return float(ops.convert_to_numpy(rise))
+
+
+def _bound(size: int, dim: int, form: EnergyForm) -> EnergyBound | None:
+    return energy_bound(
+        size,
+        dim,
+        power=form.power,
+        distance=form.distance,
+        half_space=form.half_space,
+    )
