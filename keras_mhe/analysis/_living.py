@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_mhe._typing import Tensor
 from keras_mhe.functional._bounds import EnergyBound, energy_bound
+from keras_mhe.functional._energy import energy_of_potential
 from keras_mhe.functional._form import EnergyForm
 from keras_mhe.functional._levels import rises_of_levels
 
@@ -50,57 +51,64 @@ def energies_of_living(
 ) -> Living:
     """Measures the neurons that live, each with those of its group.
 
-    Energies are added up as what they are above those of orthogonal pairs,
-    and levels too: in wide layers a gap is a quotient of small differences.
-
     Args:
         columns: Float tensor of shape `(dim, N)`, one group after the other.
         lives: Which of them live, bools of shape `(groups, N / groups)`.
         form: The energy.
     """
-    form = dataclasses.replace(form, groups=len(lives))
     dim = int(columns.shape[0])
     per_group = lives.sum(axis=1)
-    # Levels have two neurons at least.
-    most = max(int(per_group.max()), 2)
-    sizes = per_group[per_group > 1].tolist() or [most]
-    pairs = [form.num_pairs(size) for size in sizes]
+    sizes, counts = np.unique(per_group[per_group > 1], return_counts=True)
+    num_living, has_pairs = int(lives.sum()), len(sizes) > 0
+    least = max(_LEAST_LIVING, _LEAST_SHARE * lives.size)
+    are_few = num_living < lives.size and (num_living < least or not has_pairs)
+    if not has_pairs:  # Levels are of two neurons at least.
+        sizes, counts = np.array([2]), np.array([1])
+    partners = 2 * sizes - 1 if form.half_space else sizes - 1
     lowest, random = np.average(
         [
-            rises_of_levels(form.potential, form.half_space, size, dim)
+            rises_of_levels(form.potential, form.half_space, int(size), dim)
             for size in sizes
         ],
         axis=0,
-        weights=pairs,
+        weights=counts * sizes * partners,
     )
-    which = {"distance": form.distance, "half_space": form.half_space}
-    bound = energy_bound(lives.shape[1], dim, **which)  # type: ignore[arg-type]
+    bound = _bound(lives.shape[1], dim, form)
     if bound is not None:
-        bound = energy_bound(most, dim, **which)  # type: ignore[arg-type]
-    has_pairs = bool(per_group.max() > 1)
-    count = int(lives.sum())
-    least = max(_LEAST_LIVING, _LEAST_SHARE * lives.size)
-    are_few = count < lives.size and (count < least or not has_pairs)
-    energy = gap = math.nan
+        bound = _bound(int(sizes[-1]), dim, form)
+    rise = _rise(columns, len(lives), form) if has_pairs else math.nan
+    gap = math.nan
+    if bound is not None and not are_few and 0.0 < random - lowest < math.inf:
+        gap = float((rise - lowest) / (random - lowest))
     orthogonal = form.potential.value(0.0)
-    if has_pairs:
-        rise = float(
-            ops.convert_to_numpy(
-                form.energy_and_slopes(columns, is_rise=True)[0]
-            )
-        )
-        energy = orthogonal + rise
-        if (
-            bound is not None
-            and 0.0 < random - lowest < math.inf
-            and not are_few
-        ):
-            gap = float((rise - lowest) / (random - lowest))
     return Living(
-        energy=energy,
+        energy=orthogonal + rise,
         gap=gap,
         bound=bound,
         random_energy=float(orthogonal + random),
         most=int(per_group.max()),
         are_few=are_few,
+    )
+
+
+def _rise(columns: Tensor, groups: int, form: EnergyForm) -> float:
+    """The energy above that of orthogonal pairs, which has more digits."""
+    rise = energy_of_potential(
+        columns,
+        dataclasses.replace(form.potential, is_rise=True),
+        half_space=form.half_space,
+        neuron_axis=-1,
+        groups=groups,
+        epsilon=0.0,
+    )
+    return float(ops.convert_to_numpy(rise))
+
+
+def _bound(size: int, dim: int, form: EnergyForm) -> EnergyBound | None:
+    return energy_bound(
+        size,
+        dim,
+        power=form.power,
+        distance=form.distance,
+        half_space=form.half_space,
     )
