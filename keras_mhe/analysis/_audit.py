@@ -6,6 +6,7 @@ from typing import Any
 
 from keras import ops
 
+from keras_mhe._computed_weights import has_known_weight
 from keras_mhe._text import printable
 from keras_mhe._typing import KerasObject, Tensor
 from keras_mhe.analysis._kernel_audit import KernelAudit, audit_kernel
@@ -221,7 +222,8 @@ def _unknown(model: KerasObject) -> list[str]:
     return names + [
         name
         for name, layer in named_layers(model)
-        if not is_known(layer) and has_matrices(layer)
+        if (not is_known(layer) and has_matrices(layer))
+        or not has_known_weight(layer)
     ]
 
 

@@ -3,10 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
-from operator import attrgetter
 
 from keras import ops
 
+from keras_mhe._computed_weights import (
+    computed_weight,
+    has_known_weight,
+    stored_weight,
+)
 from keras_mhe._kernel_axes import KernelAxes, kernel_axes
 from keras_mhe._typing import KerasObject, Tensor
 from keras_mhe.analysis._layers import check_model, is_known, named_layers
@@ -22,12 +26,11 @@ class NeuronKernel:
         name: Name of the layer, after the names of the nested models it is
             in, and before the weight's name where a layer has several
             kernels, joined by slashes.
-        variable: The Keras variable.
+        variable: The Keras variable; with LoRA the one that is frozen.
         neuron_axis: Axis or axes that count the neurons.
         groups: Blocks of neurons that do not meet each other.
         layer: The layer that holds it, or `None`.
-        path: Attribute of the layer that is the kernel; with LoRA it is not a
-            variable but computed anew each time.
+        path: Attribute of the layer that is the kernel, or of its cell.
 
     Example:
         >>> import keras
@@ -67,7 +70,7 @@ class NeuronKernel:
         """
         kernel = self.variable
         if self.layer is not None:
-            kernel = attrgetter(self.path)(self.layer)
+            kernel = computed_weight(self.layer, self.path)
         return neuron_columns(float_tensor(kernel), self.neuron_axis)
 
     def energy(self, *, power: float, distance: str, half_space: bool) -> float:
@@ -92,7 +95,8 @@ def neuron_kernels(model: KerasObject) -> list[NeuronKernel]:
     simple recurrent layers, the heads of `keras_mhe.layers`, and any of these
     in a wrapper such as `SpectralNormalization` or in a layer of layers such
     as `MultiHeadAttention`. Kernels with fewer than two neurons to compare, or
-    with vectors of one entry, are left out, and a shared layer counts once.
+    with vectors of one entry, or quantized with int4, GPTQ or AWQ, are left
+    out, and a shared layer counts once.
 
     Args:
         model: A built Keras model.
@@ -121,7 +125,7 @@ def neuron_kernels(model: KerasObject) -> list[NeuronKernel]:
         )
     found: dict[int, NeuronKernel] = {}
     for name, layer in named_layers(model):
-        if is_known(layer) and layer.built:
+        if is_known(layer) and layer.built and has_known_weight(layer):
             for kernel in kernels_of_layer(name, layer):
                 if kernel.num_neurons > 1 and kernel.dim > 1:
                     found.setdefault(id(kernel.variable), kernel)
@@ -134,7 +138,7 @@ def kernels_of_layer(name: str, layer: KerasObject) -> Iterator[NeuronKernel]:
     for axes in found:
         yield NeuronKernel(
             name if len(found) == 1 else f"{name}/{axes.path}",
-            axes.variable(layer),
+            stored_weight(layer, axes.path),
             axes.neuron_axis,
             axes.groups,
             layer,

@@ -7,8 +7,8 @@ import keras
 
 from keras_mhe import _validation
 from keras_mhe._compilation import compile_anew
-from keras_mhe.regularizers._sum import ScheduledRegularizer
-from keras_mhe.regularizers._terms import terms_in
+from keras_mhe.regularizers._scheduled import ScheduledRegularizer
+from keras_mhe.regularizers._terms import neuron_terms_of
 
 
 class StrengthSchedule(keras.callbacks.Callback):  # type: ignore[misc]
@@ -18,11 +18,12 @@ class StrengthSchedule(keras.callbacks.Callback):  # type: ignore[misc]
     model has when training begins, in sums too; each keeps its own strength,
     times the same factor. Weight decay and other regularizers of Keras stay as
     they are, and so do the energies of the heads in `keras_mhe.layers`, which
-    have `energy_warmup`. The factor depends on the number of the epoch only,
-    so a training that is resumed with `initial_epoch` has the factors that it
-    would have had. Saved models hold the strengths without it, and the end of
-    the training sets it back to 1; a training that ends by an error leaves it
-    to the next one with a schedule, or to `keras_mhe.regularize`.
+    have `energy_warmup`, and other models that share a regularizer. The factor
+    depends on the number of the epoch only, so a training that is resumed with
+    `initial_epoch` has the factors that it would have had. Saved models hold
+    the strengths without it, and the end of the training sets it back to 1; a
+    training that ends by an error leaves it to the next one with a schedule,
+    or to `keras_mhe.regularize`.
 
     TensorFlow and JAX keep the strengths in their compiled training step,
     which is compiled anew whenever the factor changes; a schedule in few
@@ -68,12 +69,24 @@ class StrengthSchedule(keras.callbacks.Callback):  # type: ignore[misc]
                 f"epoch to a factor. Received: schedule={schedule!r}."
             )
         self.schedule = schedule
-        self._found: list[ScheduledRegularizer] = []
+        self._scheduled: list[tuple[Any, ScheduledRegularizer]] = []
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Finds the regularizers."""
-        self._found = terms_in(self.model, ScheduledRegularizer)
-        if not self._found:
+        """Finds the regularizers.
+
+        The factor is put on the weights, not into the regularizers, which
+        other models may share.
+        """
+        self._scheduled = []
+        for variable in self.model.trainable_variables:
+            present = variable.regularizer
+            if neuron_terms_of(present):
+                # There is one already after a training that failed.
+                if not isinstance(present, ScheduledRegularizer):
+                    present = ScheduledRegularizer(present)
+                    variable.regularizer = present
+                self._scheduled.append((variable, present))
+        if not self._scheduled:
             raise ValueError(
                 "StrengthSchedule needs a trainable weight with a regularizer "
                 f"of keras_mhe. Received: model {self.model.name!r}, which "
@@ -94,15 +107,19 @@ class StrengthSchedule(keras.callbacks.Callback):  # type: ignore[misc]
     ) -> None:
         """Adds the factor to `logs`."""
         if logs is not None:
-            logs["strength_factor"] = self._found[0].schedule_factor
+            logs["strength_factor"] = self._scheduled[0][1].factor
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Sets the factor back to 1."""
+        """Takes the factor away."""
         self._set(1.0)
+        for variable, scheduled in self._scheduled:
+            if variable.regularizer is scheduled:
+                variable.regularizer = scheduled.regularizer
 
     def _set(self, factor: float) -> None:
-        has_changed = any(t.schedule_factor != factor for t in self._found)
-        for term in self._found:
-            term.schedule_factor = factor
+        scheduled = [one for _, one in self._scheduled]
+        has_changed = any(one.factor != factor for one in scheduled)
+        for one in scheduled:
+            one.factor = factor
         if has_changed:
             compile_anew(self.model)

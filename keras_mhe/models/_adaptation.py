@@ -1,5 +1,6 @@
 """One regularizer for many kernels: the right axes for each."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -7,6 +8,7 @@ import keras
 from keras_mhe._kernel_axes import KernelAxes
 from keras_mhe._typing import KerasObject
 from keras_mhe.regularizers import RegularizerSum
+from keras_mhe.regularizers._neurons import NeuronRegularizer
 from keras_mhe.regularizers._terms import terms_of
 
 
@@ -25,7 +27,12 @@ def for_kernel(regularizer: KerasObject, axes: KernelAxes) -> KerasObject:
 
 def describe(regularizer: KerasObject) -> str:
     """Returns classes and what tells them apart: `"MHE(1, half) + L2"`."""
-    return " + ".join(_name(term) for term in terms_of(regularizer))
+    return names(terms_of(regularizer))
+
+
+def names(terms: Iterable[KerasObject]) -> str:
+    """Describes terms, see `describe`."""
+    return " + ".join(_name(term) for term in terms)
 
 
 def _with_axes(term: KerasObject, axes: KernelAxes) -> KerasObject:
@@ -37,13 +44,19 @@ def _with_axes(term: KerasObject, axes: KernelAxes) -> KerasObject:
 
 
 def _config_of(term: KerasObject) -> dict[str, Any]:
-    has_config = isinstance(term, keras.regularizers.Regularizer)
-    return dict(term.get_config()) if has_config else {}
+    if not isinstance(term, keras.regularizers.Regularizer):
+        return {}
+    try:
+        return dict(term.get_config())
+    except NotImplementedError:  # What Keras' own base class does.
+        return {}
 
 
 def _name(term: KerasObject) -> str:
     name: str = getattr(term, "__name__", type(term).__name__)
-    config = _config_of(term)
+    if not isinstance(term, NeuronRegularizer):
+        return name
+    config = term.get_config()
     words = [f"{config['strength']:g}"] if "strength" in config else []
     if config.get("power", 2) != 2:
         words.append(f"power {config['power']:g}")

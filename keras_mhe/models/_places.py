@@ -6,6 +6,7 @@ from operator import attrgetter
 
 import keras
 
+from keras_mhe._computed_weights import factors, has_known_weight
 from keras_mhe._kernel_axes import KernelAxes
 from keras_mhe._typing import KerasObject
 from keras_mhe.analysis._kernels import NeuronKernel, axes_of, kernels_of_layer
@@ -16,6 +17,8 @@ from keras_mhe.analysis._layers import (
     own_weights,
 )
 from keras_mhe.regularizers import AddedRegularizer
+from keras_mhe.regularizers._scheduled import unscheduled
+from keras_mhe.regularizers._terms import neuron_terms_of
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,14 @@ class Place:
     reason: str = ""
 
     @property
+    def num_neurons(self) -> int:
+        """Neurons that meet each other; 0 if that is not known yet."""
+        if self.kernel is not None:
+            return self.kernel.num_neurons
+        count: int = getattr(self.layer, "input_dim", 0)  # Of an embedding.
+        return count
+
+    @property
     def layer_regularizer(self) -> KerasObject:
         """What the layer holds and saves; `None` where it has no kernel."""
         if self.axes is None:
@@ -44,33 +55,44 @@ class Place:
         return attrgetter(self.axes.regularizer_path)(self.layer)
 
     @property
-    def regularizer(self) -> KerasObject:
-        """What acts on the kernel now, or will when it is built."""
-        if self.kernel is not None and self.has_variable:
-            return self.kernel.variable.regularizer
-        return self.layer_regularizer
+    def weights(self) -> list[KerasObject]:
+        """The variables that the regularizer stands on.
+
+        The kernel, and with LoRA its factors, to which Keras gives the
+        kernel's.
+        """
+        kernel = None if self.kernel is None else self.kernel.variable
+        found = [kernel] if isinstance(kernel, keras.Variable) else []
+        return found + (factors(self.layer) if self.has_lora else [])
 
     @property
-    def has_variable(self) -> bool:
-        """Whether there is a kernel that is not computed from others."""
-        return self.kernel is not None and isinstance(
-            self.kernel.variable, keras.Variable
+    def regularizer(self) -> KerasObject:
+        """What acts on the kernel now, or will when it is built."""
+        if not self.weights:
+            return self.layer_regularizer
+        return unscheduled(self.weights[-1].regularizer)
+
+    @property
+    def has_lora(self) -> bool:
+        """Whether the layer has factors of LoRA."""
+        return self.axes is not None and bool(factors(self.layer))
+
+    @property
+    def idle_terms(self) -> list[KerasObject]:
+        """Terms that LoRA leaves without an effect."""
+        present = self.regularizer
+        acts = (
+            isinstance(present, AddedRegularizer)
+            and present.layer is self.layer
+            and has_known_weight(self.layer)
         )
+        return neuron_terms_of(present) if self.has_lora and not acts else []
 
     def set_regularizer(self, regularizer: KerasObject) -> None:
-        """Sets the layer's, which is saved, and the variables', which act.
-
-        Weights that a layer makes later take the kernel's regularizer, as
-        those of LoRA do, so they lose with it what `regularize` put there.
-        """
-        before = self.layer_regularizer
+        """Sets the layer's, which is saved, and the variables', which act."""
         self.set_layer_regularizer(regularizer)
-        if self.kernel is not None and self.has_variable:
-            self.kernel.variable.regularizer = regularizer
-        if isinstance(before, AddedRegularizer):
-            for variable in self.layer.variables:
-                if variable.regularizer is before:
-                    variable.regularizer = regularizer
+        for variable in self.weights:
+            variable.regularizer = regularizer
 
     def set_layer_regularizer(self, regularizer: KerasObject) -> None:
         """Sets what the layer holds and saves."""
@@ -118,16 +140,20 @@ def _kernels(name: str, layer: KerasObject) -> Iterator[Place]:
         for axes in found:
             yield Place(name, layer, axes)
         return
+    if not has_known_weight(layer):
+        reason = f"quantized ({layer.quantization_mode})"
+        yield Place(name, layer, found[0], reason=reason)
+        return
     kernels = kernels_of_layer(name, layer)
     for axes, kernel in zip(found, kernels, strict=True):
         yield Place(kernel.name, layer, axes, kernel, _why_not(kernel))
 
 
 def _why_not(kernel: NeuronKernel) -> str:
+    if kernel.layer.quantization_mode == "int8" and not factors(kernel.layer):
+        return "quantized (int8)"
     if not isinstance(kernel.variable, keras.Variable):
-        return "computed from other weights (LoRA or quantized)"
-    if "float" not in keras.backend.standardize_dtype(kernel.variable.dtype):
-        return "quantized"
+        return "computed from other weights"
     if kernel.num_neurons < 2:
         return "one neuron" if kernel.groups == 1 else "one neuron in a group"
     return "neurons of one entry" if kernel.dim < 2 else ""

@@ -13,12 +13,16 @@ from keras_mhe.analysis._layers import (
     chosen_names,
     models_inside,
 )
-from keras_mhe.models._adaptation import describe, for_kernel
+from keras_mhe.models._adaptation import describe, for_kernel, names
 from keras_mhe.models._output_layers import has_graph, output_kernels
 from keras_mhe.models._places import Place, places
 from keras_mhe.models._rows import RegularizedKernel, RegularizedKernels
 from keras_mhe.models._saving import are_saved
 from keras_mhe.regularizers import AddedRegularizer
+from keras_mhe.regularizers._terms import neuron_terms_of
+
+#: All pairs of more neurons take seconds in each step.
+_MANY_NEURONS = 10_000
 
 
 def regularize(
@@ -36,7 +40,12 @@ def regularize(
     counts it, also of a model that is compiled and was trained; where the
     model is part of another one that was trained, call `regularize` on the
     outer one (with `layers=`), which has its own compiled steps. Called
-    again, it replaces what it put there.
+    again, it replaces what it put there. An error leaves the model as it was.
+
+    In a layer with LoRA, MHE and its relatives act on the weight that it
+    computes with, `W + scale * A B`, and other regularizers on both factors,
+    as Keras has it. It does not matter whether `enable_lora` or `quantize`
+    with int8 comes before or after. A loaded model needs `regularize` again.
 
     Args:
         model: A Keras model of any kind. Layers that are not built yet get
@@ -90,21 +99,28 @@ def regularize(
     found = list(places(model))
     chosen = _chosen(found, layers, skip)
     outputs = set() if output_layer is None else output_kernels(model)
+    # All copies before the first is put on, so that an error changes nothing.
+    copies: list[tuple[Place, AddedRegularizer]] = []
     outcomes = []
     for place in found:
         note = place.reason or ("" if place.name in chosen else "left out")
         is_done = not note
         if is_done:
             is_last = place.key in outputs
-            note = _put(place, last if is_last else hidden)
+            copy = _copy(place, last if is_last else hidden)
+            copies.append((place, copy))
+            notes = _notes(place, copy)
             if is_last and not has_graph(model):
-                note = "; ".join(filter(None, ["last in model.layers", note]))
+                notes.insert(0, "last in model.layers")
+            note = "; ".join(notes)
         outcomes.append(Outcome(place, is_done, note))
-    if not any(outcome.is_done for outcome in outcomes):
+    if not copies:
         raise ValueError(
             "`model` must have a kernel that can get the regularizer. "
             f"Received: model {model.name!r} with {_reasons(outcomes)}."
         )
+    for place, copy in copies:
+        place.set_regularizer(copy)
     return _report(model, outcomes, is_added=True)
 
 
@@ -183,20 +199,33 @@ def _chosen(
     return chosen - (chosen_names("skip", skip, names) if skip else set())
 
 
-def _put(place: Place, regularizer: Any) -> str:
-    """Adds a regularizer to a kernel; returns what there is to know."""
+def _copy(place: Place, regularizer: Any) -> AddedRegularizer:
+    """A copy for a kernel, beside what was there before `regularize`."""
     assert place.axes is not None
-    before, notes = place.regularizer, []
+    before = place.regularizer
     if isinstance(before, AddedRegularizer):
-        notes.append(f"replaced {describe(before.added)}")
         before = before.before
     added = for_kernel(regularizer, place.axes)
-    place.set_regularizer(AddedRegularizer(before, added))
+    return AddedRegularizer(before, added, place.layer)
+
+
+def _notes(place: Place, regularizer: AddedRegularizer) -> list[str]:
+    """What there is to know where a regularizer is put."""
+    notes, before = [], place.regularizer
+    if isinstance(before, AddedRegularizer):
+        notes.append(f"replaced {describe(before.added)}")
+    neuron_terms = neuron_terms_of(regularizer)
     if place.kernel is None:
         notes.append("not built yet")
-    elif not place.kernel.variable.trainable:
+    elif not any(weight.trainable for weight in place.weights):
         notes.append("frozen: without effect until it is trainable")
-    return "; ".join(notes)
+    elif place.has_lora:
+        where = "on W + scale * A B" if neuron_terms else "on both factors"
+        notes.append(f"LoRA: {where}")
+    if neuron_terms and place.num_neurons > _MANY_NEURONS:
+        pairs = f"all pairs of {place.num_neurons:,} neurons"
+        notes.append(f"slow: {pairs}; see `anchors`")
+    return notes
 
 
 def _reasons(outcomes: Sequence[Outcome]) -> str:
@@ -215,6 +244,10 @@ def _report(
     rows = []
     for outcome in outcomes:
         place, kernel = outcome.place, outcome.place.kernel
+        notes = [outcome.note]
+        if place.idle_terms:
+            idle = names(place.idle_terms)
+            notes.append(f"LoRA: {idle} without effect")
         rows.append(
             RegularizedKernel(
                 layer=place.name,
@@ -224,7 +257,7 @@ def _report(
                 done=outcome.is_done,
                 regularizer=describe(place.regularizer),
                 saved=saved.get(id(place)),
-                note=outcome.note,
+                note="; ".join(filter(None, notes)),
             )
         )
     return RegularizedKernels(rows)

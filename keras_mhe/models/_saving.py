@@ -7,6 +7,7 @@ import keras
 
 from keras_mhe._typing import KerasObject
 from keras_mhe.models._places import Place
+from keras_mhe.regularizers._terms import neuron_terms_of
 
 
 class Mark(keras.regularizers.Regularizer):  # type: ignore[misc]
@@ -25,7 +26,8 @@ def are_saved(model: KerasObject, chosen: Sequence[Place]) -> list[bool | None]:
 
     The layers hold numbered marks while the model's configuration is made,
     from which Keras would load it; marks that are not in it are lost. Keras
-    must be able to load the regularizer itself, too.
+    must be able to load the regularizer itself, too, and to a loaded one
+    nobody tells its layer, which MHE on LoRA needs.
 
     Args:
         model: A Keras model.
@@ -47,8 +49,12 @@ def are_saved(model: KerasObject, chosen: Sequence[Place]) -> list[bool | None]:
             place.set_layer_regularizer(regularizer)
     found = set(_numbers(config))
     return [
-        number in found and _can_be_loaded(regularizer)
-        for number, regularizer in enumerate(before)
+        number in found
+        and _can_be_loaded(regularizer)
+        and not (place.has_lora and neuron_terms_of(regularizer))
+        for number, (place, regularizer) in enumerate(
+            zip(chosen, before, strict=True)
+        )
     ]
 
 

@@ -8,11 +8,11 @@ from keras_mhe._typing import Tensor
 from keras_mhe.functional import compressive_energy
 from keras_mhe.functional._form import EnergyForm
 from keras_mhe.functional._projections import KINDS
-from keras_mhe.regularizers._sum import ScheduledRegularizer
+from keras_mhe.regularizers._neurons import NeuronRegularizer
 
 
 @register("CompressiveMHE")
-class CompressiveMHE(ScheduledRegularizer):
+class CompressiveMHE(NeuronRegularizer):
     """Hyperspherical energy of neurons that are projected to few dimensions.
 
     Adds `strength * compressive_energy(kernel, ...)` to the loss. The
@@ -103,18 +103,11 @@ class CompressiveMHE(ScheduledRegularizer):
         """Whether opposites repel too."""
         return self.form.half_space
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Returns `strength` times the energy of the kernel `x`.
-
-        float32 (float64 for float64 kernels).
-        """
+    def term(self, x: Tensor) -> Tensor:
+        """Returns `strength` times the energy of the kernel `x`."""
         arguments = self.get_config()
         del arguments["strength"]
-        return (
-            self.schedule_factor
-            * self.strength
-            * compressive_energy(x, **arguments)
-        )
+        return self.strength * compressive_energy(x, **arguments)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments as plain JSON values."""

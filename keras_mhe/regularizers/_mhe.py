@@ -7,16 +7,16 @@ from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
 from keras_mhe.functional import hyperspherical_energy
 from keras_mhe.functional._potentials import Potential
+from keras_mhe.regularizers._neurons import NeuronRegularizer
 from keras_mhe.regularizers._published import MODEL_NAMES, PublishedMHE
 from keras_mhe.regularizers._published_gan import (
     GAN_STRENGTHS,
     PublishedGANMHE,
 )
-from keras_mhe.regularizers._sum import ScheduledRegularizer
 
 
 @register("MHE")
-class MHE(ScheduledRegularizer):
+class MHE(NeuronRegularizer):
     """Minimum Hyperspherical Energy: keeps the neurons of a layer diverse.
 
     Adds `strength * hyperspherical_energy(kernel, ...)` to the loss. The
@@ -40,6 +40,14 @@ class MHE(ScheduledRegularizer):
       inside each head. `MultiHeadAttention` gives one regularizer to all its
       four kernels, whose axes differ.
     - `LSTM`, `GRU`: `groups=4`, `groups=3` compares gate by gate.
+
+    **LoRA** freezes the kernel `W`, and Keras hands its regularizer to the
+    factors `A` and `B`, which have no neurons. There the term is 0, with one
+    warning; L2 in a sum acts on the factors. `keras_mhe.regularize`, called
+    before or after `enable_lora`, knows the layer: its terms act on
+    `W + scale * A B`. The same holds for the relatives of MHE. In a training
+    loop of your own on JAX, read `model.losses` once before the first traced
+    step: traced values do not tell that they are factors.
 
     Args:
         strength: Real number >= 0, the factor of the energy. Defaults to
@@ -150,21 +158,26 @@ class MHE(ScheduledRegularizer):
 
         float32 (float64 for float64 kernels).
         """
-        return (
-            self.schedule_factor
-            * self.strength
-            * hyperspherical_energy(
-                x,
-                power=self.power,
-                distance=self.distance,
-                half_space=self.half_space,
-                neuron_axis=self.neuron_axis,
-                groups=self.groups,
-                epsilon=self.epsilon,
-                anchors=anchors,
-                others=others,
-                block_size=self.block_size,
-            )
+        return self.scaled(x, 1.0, anchors=anchors, others=others)
+
+    def term(
+        self,
+        x: Tensor,
+        anchors: Tensor | None = None,
+        others: Tensor | None = None,
+    ) -> Tensor:
+        """Returns `strength` times the energy of the kernel `x`."""
+        return self.strength * hyperspherical_energy(
+            x,
+            power=self.power,
+            distance=self.distance,
+            half_space=self.half_space,
+            neuron_axis=self.neuron_axis,
+            groups=self.groups,
+            epsilon=self.epsilon,
+            anchors=anchors,
+            others=others,
+            block_size=self.block_size,
         )
 
     def get_config(self) -> dict[str, Any]:

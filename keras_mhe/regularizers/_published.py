@@ -8,7 +8,7 @@ from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
 from keras_mhe.functional._energy import energy_of_potential
 from keras_mhe.functional._potentials import Potential
-from keras_mhe.regularizers._sum import ScheduledRegularizer
+from keras_mhe.regularizers._neurons import NeuronRegularizer
 
 #: What `model_name` may be.
 MODEL_NAMES = ("mhe", "half_mhe")
@@ -38,7 +38,7 @@ _OUTPUT_FACTOR = 10.0
 
 
 @register("PublishedMHE")
-class PublishedMHE(ScheduledRegularizer):
+class PublishedMHE(NeuronRegularizer):
     """The published TensorFlow program's energy term, number for number.
 
     Made by `MHE.from_reference`. Use it to reproduce the published
@@ -99,13 +99,9 @@ class PublishedMHE(ScheduledRegularizer):
         """Whether the term is in half space: never that of a classifier."""
         return self.model_name == "half_mhe" and not self.output_layer
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Returns the term of the kernel `x`.
-
-        float32 (float64 for float64 kernels).
-        """
+    def term(self, x: Tensor) -> Tensor:
+        """Returns the term of the kernel `x`."""
         potential, factor = _FORMS[self.power_s]
-        factor *= self.schedule_factor
         if self.output_layer:
             factor *= _OUTPUT_FACTOR
         return factor * energy_of_potential(

@@ -10,7 +10,7 @@ from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
 from keras_mhe.functional._energy import energy_of_potential
 from keras_mhe.functional._potentials import Potential
-from keras_mhe.regularizers._sum import ScheduledRegularizer
+from keras_mhe.regularizers._neurons import NeuronRegularizer
 
 #: Added to the squared distance of a pair.
 _OFFSET = 1e-4
@@ -23,7 +23,7 @@ _POTENTIAL = Potential(power=0, offset=_OFFSET)
 
 
 @register("PublishedGANMHE")
-class PublishedGANMHE(ScheduledRegularizer):
+class PublishedGANMHE(NeuronRegularizer):
     """The published MHE-GAN program's energy term, number for number.
 
     Made by `MHE.from_reference("gan")` and `("sn_gan")`. The term of a kernel
@@ -67,11 +67,8 @@ class PublishedGANMHE(ScheduledRegularizer):
     def __init__(self, strength: float) -> None:
         self.strength = _validation.non_negative_real("strength", strength)
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Returns the term of the kernel `x`.
-
-        float32 (float64 for float64 kernels).
-        """
+    def term(self, x: Tensor) -> Tensor:
+        """Returns the term of the kernel `x`."""
         energy = energy_of_potential(
             x,
             _POTENTIAL,
@@ -82,8 +79,7 @@ class PublishedGANMHE(ScheduledRegularizer):
         )
         n = ops.shape(x)[-1]
         constant = -(n + 1) / (2 * n) * math.log(_OFFSET)
-        strength = self.schedule_factor * self.strength
-        return strength * ((n - 1) / n * energy + constant)
+        return self.strength * ((n - 1) / n * energy + constant)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments as plain JSON values."""

@@ -4,10 +4,10 @@ from typing import Any
 
 from keras_mhe import _validation
 from keras_mhe._typing import Tensor
-from keras_mhe.regularizers._sum import ScheduledRegularizer
+from keras_mhe.regularizers._neurons import NeuronRegularizer
 
 
-class Relative(ScheduledRegularizer):
+class Relative(NeuronRegularizer):
     """A regularizer on the directions of a kernel's neurons.
 
     Subclasses name their further arguments in `own`, keep them as attributes
@@ -32,21 +32,14 @@ class Relative(ScheduledRegularizer):
         """Returns what is to become small."""
         raise NotImplementedError
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Returns `strength` times the term of the kernel `x`.
-
-        float32 (float64 for float64 kernels).
-        """
-        return (
-            self.schedule_factor
-            * self.strength
-            * self.value(
-                x,
-                half_space=self.half_space,
-                neuron_axis=self.neuron_axis,
-                groups=self.groups,
-                **{name: getattr(self, name) for name in self.own},
-            )
+    def term(self, x: Tensor) -> Tensor:
+        """Returns `strength` times the term of the kernel `x`."""
+        return self.strength * self.value(
+            x,
+            half_space=self.half_space,
+            neuron_axis=self.neuron_axis,
+            groups=self.groups,
+            **{name: getattr(self, name) for name in self.own},
         )
 
     def get_config(self) -> dict[str, Any]:

@@ -26,20 +26,53 @@ class SummableRegularizer(keras.regularizers.Regularizer):  # type: ignore[misc]
             return NotImplemented
         return RegularizerSum([other, self])
 
+    def __call__(self, x: Tensor) -> Tensor:
+        """Returns the value at the weight `x`.
 
-class ScheduledRegularizer(SummableRegularizer):
-    """Base class of what `callbacks.StrengthSchedule` can change.
+        float32 (float64 for float64 weights).
+        """
+        return self.scaled(x, 1.0)
+
+    def scaled(self, x: Tensor, factor: float) -> Tensor:
+        """Returns the value, with this library's terms times `factor`."""
+        raise NotImplementedError
+
+
+class Composite(SummableRegularizer):
+    """Base class of regularizers that are made of others.
 
     Attributes:
-        schedule_factor: Float that multiplies the value; it belongs to a
-            training and is not saved.
+        regularizers: Sequence of these; `None` counts as none.
     """
 
-    schedule_factor = 1.0
+    regularizers: Sequence[Any]
+
+
+def value_of(regularizer: Any, x: Tensor, factor: float) -> Tensor:
+    """Returns a regularizer's value, its terms of this library scaled.
+
+    Args:
+        regularizer: A Keras regularizer.
+        x: The weight.
+        factor: Float that multiplies the terms of this library only.
+    """
+    if isinstance(regularizer, SummableRegularizer):
+        return regularizer.scaled(x, factor)
+    return regularizer(x)
+
+
+def summed(x: Tensor, values: Sequence[Tensor]) -> Tensor:
+    """Returns a sum of values at a weight `x`, in one float dtype.
+
+    A term may answer in the weight's float16.
+    """
+    dtype = _numerics.computation_dtype(x)
+    cast = [ops.cast(value, dtype) for value in values]
+    return sum(cast) if cast else ops.zeros((), dtype)
 
 
 @register("RegularizerSum")
-class RegularizerSum(SummableRegularizer):
+class RegularizerSum(Composite):
     """Sum of regularizers, made by `+`.
 
     Any sum in which one term is of this library works, in either order; its
@@ -80,14 +113,11 @@ class RegularizerSum(SummableRegularizer):
             )
         self.regularizers = terms
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Returns the sum of the terms at the weight `x`.
-
-        float32 (float64 for float64 weights).
-        """
-        # One float dtype, because a term may answer in the weight's float16.
-        dtype = _numerics.computation_dtype(x)
-        return sum(ops.cast(term(x), dtype) for term in self.regularizers)
+    def scaled(self, x: Tensor, factor: float) -> Tensor:
+        """Returns the sum of the terms at the weight `x`."""
+        return summed(
+            x, [value_of(term, x, factor) for term in self.regularizers]
+        )
 
     def get_config(self) -> dict[str, Any]:
         """Returns the serialised terms."""

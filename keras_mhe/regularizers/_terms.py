@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
-from keras_mhe.regularizers._added import AddedRegularizer
-from keras_mhe.regularizers._sum import RegularizerSum
+from keras_mhe.regularizers._neurons import NeuronRegularizer
+from keras_mhe.regularizers._sum import Composite
 
 Kind = TypeVar("Kind")
 
@@ -15,16 +15,17 @@ def terms_of(regularizer: Any) -> Iterator[Any]:
     Args:
         regularizer: A Keras regularizer, or `None`, which has no terms.
     """
-    if isinstance(regularizer, RegularizerSum):
-        inner = regularizer.regularizers
-    elif isinstance(regularizer, AddedRegularizer):
-        inner = [regularizer.before, regularizer.added]
-    else:
-        if regularizer is not None:
-            yield regularizer
-        return
-    for term in inner:
-        yield from terms_of(term)
+    if isinstance(regularizer, Composite):
+        for term in regularizer.regularizers:
+            yield from terms_of(term)
+    elif regularizer is not None:
+        yield regularizer
+
+
+def neuron_terms_of(regularizer: Any) -> list[NeuronRegularizer]:
+    """Returns the terms that are MHE or its relatives."""
+    terms = terms_of(regularizer)
+    return [term for term in terms if isinstance(term, NeuronRegularizer)]
 
 
 def terms_in(model: Any, kind: type[Kind]) -> list[Kind]:

@@ -9,6 +9,7 @@ import keras_mhe
 from keras_mhe import MHE
 from keras_mhe.callbacks import StrengthSchedule
 from keras_mhe.regularizers import (
+    AddedRegularizer,
     CompressiveMHE,
     Covering,
     GramDeterminant,
@@ -16,6 +17,7 @@ from keras_mhe.regularizers import (
     Separation,
     Uniformity,
 )
+from keras_mhe.regularizers._scheduled import ScheduledRegularizer
 from support.tensors import as_float, total
 from support.ways import COMPILED_WAYS
 
@@ -82,16 +84,16 @@ def test_losses_of_epochs(way):
         Polarization(2.0),
         Separation(2.0),
         Uniformity(2.0),
+        AddedRegularizer(None, MHE(1.0) + Separation(2.0)),
     ],
     ids=lambda term: type(term).__name__,
 )
 def test_every_regularizer(term):
     weights = RNG.normal(size=(6, 5)).astype("float32")
-    before = as_float(term(weights))
-    term.schedule_factor = 0.25
-    assert as_float(term(weights)) == pytest.approx(0.25 * before, rel=1e-5)
-    copy = type(term).from_config(term.get_config())
-    assert as_float(copy(weights)) == pytest.approx(before, rel=1e-5)
+    scheduled = ScheduledRegularizer(term)
+    scheduled.factor = 0.25
+    expected = 0.25 * as_float(term(weights))
+    assert as_float(scheduled(weights)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_resumed_training_has_the_same_factors():
@@ -134,6 +136,49 @@ def test_shared_regularizer_is_multiplied_once():
     history = fit(model)
     expected = [factor * energies for factor in FACTORS]
     assert history["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_regularizer_of_two_models():
+    term = MHE(1.0)
+    model, other = model_of(term), model_of(term)
+    energy = total(other.losses)
+    seen = []
+
+    def look(epoch, logs):
+        seen.append(other.evaluate(INPUTS, TARGETS, verbose=0))
+
+    model.fit(
+        INPUTS,
+        TARGETS,
+        verbose=0,
+        callbacks=[
+            StrengthSchedule(lambda epoch: 0.5),
+            keras.callbacks.LambdaCallback(on_epoch_end=look),
+        ],
+    )
+    assert seen == pytest.approx([energy], rel=1e-5)
+    kernel = model.layers[0].kernel
+    assert kernel.regularizer is term
+    # Neither does a training that fails change it.
+    with pytest.raises(ValueError, match="finite"):
+        fit(model, lambda epoch: 0.5 if epoch == 0 else float("nan"))
+    assert total(other.losses) == pytest.approx(energy, rel=1e-5)
+    assert total(model.losses) == pytest.approx(0.5 * energy, rel=1e-5)
+    history = fit(model, lambda epoch: 1.0, epochs=1)
+    assert history["loss"] == pytest.approx([energy], rel=1e-5)
+    assert kernel.regularizer is term
+
+
+def test_regularize_after_a_training_that_failed():
+    model = model_of("l2")
+    decay = total(model.losses)
+    keras_mhe.regularize(model, MHE(1.0))
+    energies = total(model.losses) - decay
+    with pytest.raises(ValueError, match="finite"):
+        fit(model, lambda epoch: 0.5 if epoch == 0 else float("nan"))
+    rows = keras_mhe.regularize(model, MHE(3.0))
+    assert [row.regularizer for row in rows] == ["L2 + MHE(3)", "MHE(3)"]
+    assert total(model.losses) == pytest.approx(decay + 3.0 * energies)
 
 
 def test_compiles_only_when_the_factor_changes(monkeypatch):

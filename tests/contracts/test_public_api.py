@@ -217,8 +217,9 @@ def test_private_keras_is_not_used():
 #: Lower layers first; a file imports from its own and from lower ones.
 LAYERS = (
     ("_typing",),
-    ("_numerics", "_validation", "_registration", "_kernel_axes", "_backend"),
-    ("_files", "_text", "_compilation"),
+    ("_numerics", "_validation", "_registration", "_backend"),
+    ("_computed_weights", "_files", "_text", "_compilation"),
+    ("_kernel_axes",),
     ("functional",),
     (
         "regularizers",

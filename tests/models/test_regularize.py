@@ -301,14 +301,6 @@ def test_frozen_layers_are_told():
     assert len(model.losses) == 2
 
 
-def test_lora_is_left_alone():
-    model = small_model()
-    model.layers[0].enable_lora(2)
-    first, _ = regularize(model, MHE(1.0))
-    assert not first.done
-    assert first.note == "computed from other weights (LoRA or quantized)"
-
-
 def test_quantized_layers_are_left_alone():
     model = small_model()
     model.layers[0].quantize("int8")
@@ -549,6 +541,59 @@ def test_randomness_goes_on_as_without_it():
     np.testing.assert_array_equal(draws(True), draws(False))
 
 
+class Unfinished(keras.regularizers.Regularizer):
+    """Without a configuration, which Keras asks for on saving only."""
+
+    def __call__(self, x):
+        return keras.ops.sum(x)
+
+
+def test_regularizers_without_a_configuration():
+    model = small_model(kernel_regularizer=Unfinished())
+    first, _ = regularize(model, Unfinished())
+    assert (first.regularizer, first.saved) == (
+        "Unfinished + Unfinished",
+        False,
+    )
+    kernels = [layer.kernel for layer in model.layers]
+    expected = total(Unfinished()(kernels[k]) for k in (0, 0, 1))
+    assert total(model.losses) == pytest.approx(expected, rel=1e-5)
+
+
+class Few(Separation):
+    """Cannot be made for the second kernel."""
+
+    made = 0
+
+    @classmethod
+    def from_config(cls, config):
+        cls.made += 1
+        if cls.made > 1:
+            raise RuntimeError("no more copies")
+        return super().from_config(config)
+
+
+def test_an_error_changes_nothing():
+    model = small_model(kernel_regularizer="l2")
+    before = [layer.kernel_regularizer for layer in model.layers]
+    with pytest.raises(RuntimeError, match="no more copies"):
+        regularize(model, Few(1.0))
+    for layer, regularizer in zip(model.layers, before, strict=True):
+        assert layer.kernel_regularizer is regularizer
+        assert layer.kernel.regularizer is regularizer
+
+
+@pytest.mark.parametrize("is_built", [True, False])
+def test_costly_layers_are_told(is_built):
+    words = layers.Embedding(10_001, 2, name="words")
+    inputs = [keras.Input((3,), dtype="int32")] if is_built else []
+    model = keras.Sequential([*inputs, words, layers.Dense(2, name="last")])
+    costly, cheap = regularize(model, MHE(1.0))
+    assert "all pairs of 10,001 neurons; see `anchors`" in costly.note
+    assert "pairs" not in cheap.note
+    assert "pairs" not in regularize(model, "l2", layers=["words"])[0].note
+
+
 def test_weights_stay():
     model = small_model()
     before = model.get_weights()
@@ -584,17 +629,6 @@ def test_added_regularizer_is_saved():
 
 
 # What readers of the code and users found.
-
-
-def test_lora_after_it():
-    model = small_model()
-    regularize(model, MHE(1.0))
-    hidden = model.layers[0]
-    hidden.enable_lora(2)
-    rows = unregularize(model)
-    assert [row.done for row in rows] == [True, True]
-    assert model.losses == []
-    assert hidden.kernel_regularizer is None
 
 
 def test_nothing_is_left_behind_by_looking_whether_it_is_saved():
