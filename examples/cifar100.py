@@ -69,30 +69,31 @@ class Options(runs.Options):
     """Zip file or folder of images, train/CLASS/NAME and test/CLASS/NAME;
     without it Keras downloads them."""
     train_size: int | None = None
-    """Train on so many images, equally many of each class (None: all)."""
+    """Train on so many images, equally many of each class; None: on all."""
     validation_size: int | None = None
-    """Draw curves with so many test images (None: all)."""
+    """Draw curves with so many test images; None: with all."""
     recipe: Literal["short", "published"] = "short"
     """Loss, schedule and all that is not given below: as published, or
     for runs of minutes."""
     epochs: int | None = None
-    """Epochs (None: by recipe)."""
+    """Epochs; None: by the recipe."""
     steps_per_epoch: int | None = None
-    """Training steps of an epoch (None: one pass; 500 as published)."""
+    """Training steps of an epoch; None: one pass over the images, or 500 as
+    published."""
     batch_size: int | None = None
-    """Images of a step (None: by recipe)."""
+    """Images of a step; None: by the recipe."""
     learning_rate: float | None = None
-    """Largest rate of the schedule (None: by recipe)."""
+    """Largest rate of the schedule; None: by the recipe."""
     weight_decay: float | None = None
-    """Factor of half the squared norm of every variable (None: by recipe)."""
+    """Factor of half the squared norm of variables; None: by the recipe."""
     width: float | None = None
-    """Factor of the numbers of filters; 1 is CNN-9 (None: by recipe)."""
+    """Factor of the numbers of filters; 1 is CNN-9; None: by the recipe."""
     augmentation: Literal["none", "crop", "crop_flip"] | None = None
-    """Random crops and mirroring of training images (None: by recipe)."""
+    """Random crops and mirroring of training images; None: by the recipe."""
     seeds: Annotated[tuple[int, ...], tyro.conf.arg(aliases=["--seed"])] = (0,)
     """A run for each: weights, order, augmentation, images of train_size."""
     output: Path | None = None
-    """Folder of the runs' folders (None: runs/DATASET)."""
+    """Where the folders of the runs are; None: in runs/DATASET."""
 
 
 #: Each digit has 64 pixels and 144 images, so nothing is cropped there.
@@ -159,11 +160,11 @@ def kernel_arguments(options: Options, *, is_output: bool) -> dict[str, Any]:
             initializer, half_space=half_space
         )
     constraint = {
-        "none": lambda: None,
-        "unit_sphere": constraints.UnitSphere,
-        "descent": lambda: constraints.EnergyDescent(half_space=half_space),
-        "max_energy": lambda: constraints.MaxEnergy(half_space=half_space),
-    }[options.constraint]()
+        "none": None,
+        "unit_sphere": constraints.UnitSphere(),
+        "descent": constraints.EnergyDescent(half_space=half_space),
+        "max_energy": constraints.MaxEnergy(half_space=half_space),
+    }[options.constraint]
     return {
         "kernel_regularizer": regularizer,
         "kernel_constraint": constraint,
@@ -271,10 +272,15 @@ def compile_model(model: Any, options: Options, total_steps: int) -> None:
 
 
 def random_crops(images: np.ndarray, generator: Any) -> np.ndarray:
-    """Crops images at random places after mirroring 4 pixels of the border."""
+    """Crops images at random places after mirroring their border.
+
+    The border is an eighth of the height: 4 of 32 pixels, as published.
+    """
     _, height, width, _ = images.shape
-    padded = np.pad(images, ((0, 0), (4, 4), (4, 4), (0, 0)), "symmetric")
-    places = generator.integers(0, 9, (len(images), 2))
+    border = height // 8
+    sides = ((0, 0), (border, border), (border, border), (0, 0))
+    padded = np.pad(images, sides, "symmetric")
+    places = generator.integers(0, 2 * border + 1, (len(images), 2))
     return np.stack(
         [
             image[top : top + height, left : left + width]
@@ -305,63 +311,65 @@ def training_batches(
     )
 
 
-def subset(
-    x: np.ndarray, y: np.ndarray, size: int | None, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns so many of the images and their labels, `None` for all."""
-    if size is None:
-        return x, y
-    chosen = data.balanced_subset(y, size, seed)
-    return x[chosen], y[chosen]
-
-
 # Training -------------------------------------------------------------------
 
 #: All methods are watched in one form: power 2, in half space.
 WATCHED = {"power": 2, "half_space": True, "layers": ["conv*", "features"]}
 
 
-def train(
-    options: Options, seed: int, images: data.Images, folder: Path
-) -> dict[str, Any]:
+def fit(
+    model: Any,
+    options: Options,
+    seed: int,
+    training: tuple[np.ndarray, np.ndarray],
+    shown: tuple[np.ndarray, np.ndarray],
+    folder: Path,
+) -> None:
     """Trains to the end, from wherever the folder's run stopped."""
-    x_train, y_train = subset(
-        images.x_train, images.y_train, options.train_size, seed
-    )
-    x_shown, y_shown = subset(
-        images.x_test, images.y_test, options.validation_size, 0
-    )
-    one_hot = np.eye(images.num_classes, dtype="float32")
-    batches = training_batches(x_train, one_hot[y_train], options, seed)
-    keras.utils.set_random_seed(seed)
-    model = cnn9(x_train.shape[1:], images.num_classes, options)
+    one_hot = np.eye(model.output_shape[1], dtype="float32")
+    x, labels = training
+    batches = training_batches(x, one_hot[labels], options, seed)
     compile_model(model, options, options.epochs * len(batches))
-    before = keras_mhe.audit(model, **WATCHED)
-    classifier = keras_mhe.audit(model, layers=["classifier"])
     batches.epoch = runs.restore(model, folder, len(batches))
-    extra = []
-    if options.strength != 1 and "mhe" in options.model_name:
-        extra = [
-            keras_mhe.callbacks.StrengthSchedule(lambda _: options.strength)
-        ]
+    callbacks = [
+        keras_mhe.callbacks.EnergyMonitor(**WATCHED, per_layer=True),
+        *runs.callbacks(folder),
+    ]
+    if options.model_name.endswith("mhe") and options.strength != 1:
+        # The published terms have a strength of their own.
+        callbacks.insert(
+            0, keras_mhe.callbacks.StrengthSchedule(lambda _: options.strength)
+        )
     model.fit(
         batches,
         epochs=options.epochs,
         initial_epoch=batches.epoch,
-        validation_data=(x_shown.astype("float32"), one_hot[y_shown]),
+        validation_data=(shown[0].astype("float32"), one_hot[shown[1]]),
         validation_batch_size=500,
         shuffle=False,
-        callbacks=[
-            keras_mhe.callbacks.EnergyMonitor(**WATCHED, per_layer=True),
-            *extra,
-            *runs.callbacks(folder),
-        ],
+        callbacks=callbacks,
     )
+
+
+def run(
+    options: Options,
+    seed: int,
+    images: data.Images,
+    shown: tuple[np.ndarray, np.ndarray],
+    folder: Path,
+) -> dict[str, Any]:
+    """Trains, draws and measures a model; returns the metrics."""
+    keras.utils.set_random_seed(seed)
+    model = cnn9(images.x_train.shape[1:], images.num_classes, options)
+    hidden = keras_mhe.audit(model, **WATCHED)
+    classifier = keras_mhe.audit(model, layers=["classifier"])
+    training = (images.x_train, images.y_train)
+    fit(model, options, seed, training, shown, folder)
+    draw(model, hidden, classifier, folder)
+    logits = model.predict(images.x_test, batch_size=500, verbose=0)
     history = runs.read_history(folder)
-    draw(model, history, before, classifier, folder)
-    test = model.predict(images.x_test, batch_size=500, verbose=0)
     metrics = {
-        "test_accuracy": float(np.mean(test.argmax(-1) == images.y_test)),
+        "test_accuracy": float(np.mean(logits.argmax(-1) == images.y_test)),
         "train_accuracy": float(history["accuracy"][-1]),
         "energy_gap": float(history["energy_gap"][-1]),
         "best_val_accuracy": float(history["val_accuracy"].max()),
@@ -372,45 +380,50 @@ def train(
     return metrics
 
 
-def draw(
-    model: Any, history: Any, before: Any, classifier: Any, folder: Path
-) -> None:
-    """Draws curves, and angles between neurons before and after."""
+def draw(model: Any, hidden: Any, classifier: Any, folder: Path) -> None:
+    """Draws curves, and angles between neurons now and in earlier audits."""
     titles = {
         "accuracy": "accuracy",
         "loss": "loss, energies and weight decay included",
         "energy_gap": "energy gap: 0 optimal, 1 random",
     }
-    gaps = {f"energy_gap/{row.layer}": row.gap for row in before}
-    figure = runs.draw_history(history, titles, gaps)
+    gaps = {f"energy_gap/{row.layer}": row.gap for row in hidden}
+    figure = runs.draw_history(runs.read_history(folder), titles, gaps)
     runs.save_figure(figure, folder / "training.png")
-    figure = keras_mhe.plots.angles(
-        keras_mhe.audit(model, **WATCHED), before=before
-    )
+    after = keras_mhe.audit(model, **WATCHED)
+    figure = keras_mhe.plots.angles(after, before=hidden)
     runs.save_figure(figure, folder / "angles.png")
-    figure = keras_mhe.plots.angles(
-        keras_mhe.audit(model, layers=["classifier"]), before=classifier
-    )
+    after = keras_mhe.audit(model, layers=["classifier"])
+    figure = keras_mhe.plots.angles(after, before=classifier)
     runs.save_figure(figure, folder / "classifier.png")
+
+
+# The program ----------------------------------------------------------------
 
 
 def work(given: Options) -> None:
     """Runs each seed, or goes on with what there is."""
     images = data.load_images(given.dataset, given.data_dir)
+    shown = data.subset(
+        images.x_test, images.y_test, given.validation_size, seed=0
+    )
     published = given.recipe == "published"
     recipe = RECIPES["published" if published else given.dataset]
     options = runs.filled(given, recipe)
-    title = given.model_name
-    if "mhe" in title:
-        title += f"_{given.power_s}"
+    has_power = given.model_name.endswith("mhe")
+    title = given.model_name + (f"_{given.power_s}" if has_power else "")
     named = {"model_name", "power_s", "dataset", "data_dir", "seeds", "output"}
     name = runs.name_of(given, title, without=named)
+    root = given.output or Path("runs") / given.dataset
     for seed in given.seeds:
-        root = given.output or Path("runs") / given.dataset
+        x, y = data.subset(
+            images.x_train, images.y_train, given.train_size, seed
+        )
+        chosen = dataclasses.replace(images, x_train=x, y_train=y)
         folder = root / f"{name}_seed_{seed}"
         with runs.open_run(folder, "cifar100", seed, options) as finished:
             print(f"{folder}: {'finished before' if finished else 'training'}")
-            metrics = finished or train(options, seed, images, folder)
+            metrics = finished or run(options, seed, chosen, shown, folder)
         print(f"{folder}: {metrics['test_accuracy']:.2%} of the test images")
         keras.utils.clear_session()
 

@@ -142,12 +142,16 @@ def _select_characters() -> list[list[Image.Image]]:
         for face in faces:
             page = Image.new("L", (72, 72))
             ImageDraw.Draw(page).text((24, 24), character, 255, fonts[face])
-            glyph = page.crop(page.getbbox())
-            glyphs.setdefault(glyph.tobytes(), glyph)
+            if ink := page.getbbox():
+                left, top, right, bottom = ink
+                glyph = page.crop((left - 1, top - 1, right + 1, bottom + 1))
+                glyphs.setdefault(glyph.tobytes(), glyph)
+        if len(glyphs) < MIN_FACES:
+            continue
         small = next(iter(glyphs.values())).resize((16, 16))
         pixels = np.asarray(small, "float32").ravel()
         pixels /= np.linalg.norm(pixels)
-        if len(glyphs) >= MIN_FACES and (seen @ pixels).max() < LOOK_ALIKE:
+        if (seen @ pixels).max() < LOOK_ALIKE:
             seen[len(characters)] = pixels
             characters.append(list(glyphs.values()))
     return characters
@@ -199,10 +203,7 @@ def load_identities(
     Raises:
         UserError: If there are too few, or if one is damaged.
     """
-    people: dict[str, list[str]] = {}
-    for path in sorted(data_dir.glob("[!.]*/[!.]*")):
-        if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".bmp", ".webp"):
-            people.setdefault(path.parent.name, []).append(str(path))
+    people = _find_people(data_dir)
     if len(people) < 2 * folds + 2:
         raise UserError(
             f"{data_dir} must hold folders of images of {2 * folds + 2} "
@@ -227,6 +228,15 @@ def load_identities(
     )
 
 
+def _find_people(data_dir: Path) -> dict[str, list[str]]:
+    """Returns the paths of the images in each folder that has some."""
+    people: dict[str, list[str]] = {}
+    for path in sorted(data_dir.glob("[!.]*/[!.]*")):
+        if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".bmp", ".webp"):
+            people.setdefault(path.parent.name, []).append(str(path))
+    return people
+
+
 def _join(
     people: list[list[str]], shape: tuple[int, ...] | None = None
 ) -> tuple[ImageFiles, np.ndarray]:
@@ -249,26 +259,7 @@ def read_pairs(
     Raises:
         UserError: If the file or an image is missing or damaged.
     """
-    with open_file(pairs_file) as file:
-        lines = file.read().decode(errors="replace").splitlines()
-    rows = [line.split() for line in lines if line.strip()]
-    try:
-        folds, count = map(int, rows[0])
-        is_same = np.tile(np.repeat([True, False], count), folds)
-        pairs = []
-        for row, same in zip(rows[1:], is_same, strict=True):
-            one, number, other, another = [*row[:1], *row] if same else row
-            if same:
-                one, other, number, another = one, one, other, another
-            pairs.append(((one, int(number)), (other, int(another))))
-        if folds < 2:
-            raise ValueError(f"{folds} fold")
-    except (ValueError, IndexError) as error:
-        raise UserError(
-            f"{pairs_file} is not like LFW's pairs.txt ({error}): two or more "
-            "folds and a number of pairs, then so many lines NAME N1 N2 and as "
-            "many NAME1 N1 NAME2 N2 for each fold."
-        ) from error
+    pairs, is_same, folds = _parse_pairs(pairs_file)
     used = sorted({image for pair in pairs for image in pair})
     found = {
         f"{name}/{path.stem}": str(path)
@@ -281,9 +272,33 @@ def read_pairs(
             f"{pairs_dir} must hold the {len(names)} images of {pairs_file}, "
             f"{len(missing)} are missing, such as {missing[0]}."
         )
-    first, second = np.array(
-        [[used.index(i) for i in pair] for pair in pairs]
-    ).T
-    fold_of_pair = np.repeat(np.arange(folds), 2 * count)
+    place = {image: index for index, image in enumerate(used)}
+    first, second = np.array([[place[i] for i in pair] for pair in pairs]).T
+    fold_of_pair = np.repeat(np.arange(folds), len(pairs) // folds)
     images = ImageFiles([found[name] for name in names], shape=shape)
     return images.check(), Pairs(first, second, is_same, fold_of_pair)
+
+
+def _parse_pairs(pairs_file: Path) -> tuple[list[Any], np.ndarray, int]:
+    """Returns pairs of names and numbers, which are the same, and the folds."""
+    with open_file(pairs_file) as file:
+        lines = file.read().decode(errors="replace").splitlines()
+    rows = [line.split() for line in lines if line.strip()]
+    try:
+        folds, count = map(int, rows[0])
+        is_same = np.tile(np.repeat([True, False], count), folds)
+        pairs = []
+        for row, same in zip(rows[1:], is_same, strict=True):
+            if same:  # The name is given once.
+                row.insert(2, row[0])
+            name, number, other_name, other_number = row
+            pairs.append(((name, int(number)), (other_name, int(other_number))))
+        if folds < 2:
+            raise ValueError(f"{folds} fold")
+    except (ValueError, IndexError) as error:
+        raise UserError(
+            f"{pairs_file} is not like LFW's pairs.txt ({error}): two or more "
+            "folds and a number of pairs, then so many lines NAME N1 N2 and as "
+            "many NAME1 N1 NAME2 N2 for each fold."
+        ) from error
+    return pairs, is_same, folds

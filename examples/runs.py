@@ -18,7 +18,6 @@ with `callbacks`. `compare.py` reads the folders.
 import csv
 import dataclasses
 import errno
-import importlib.metadata
 import inspect
 import json
 import math
@@ -38,6 +37,7 @@ import numpy as np
 import tyro
 from matplotlib.figure import Figure
 
+import keras_mhe  # noqa: F401, for its version
 from data import UserError, open_file
 
 SETTINGS, HISTORY = "settings.json", "history.csv"
@@ -160,9 +160,9 @@ def _claim(folder: Path, run: dict[str, Any]) -> None:
                 f"{folder} holds files of something else. Give another "
                 "--output."
             )
-        packages = ("keras-mhe", "keras", "numpy", run["backend"])
-        found = {d.name: d.version for d in map(_distribution, packages) if d}
-        write_json(path, {"settings": run, "versions": found})
+        modules = ("keras_mhe", "keras", "numpy", run["backend"])
+        versions = {name: sys.modules[name].__version__ for name in modules}
+        write_json(path, {"settings": run, "versions": versions})
     there = read_json(path).get("settings")
     if not isinstance(there, dict):
         raise UserError(f"{path} is of something else. Give another --output.")
@@ -172,13 +172,6 @@ def _claim(folder: Path, run: dict[str, Any]) -> None:
                 f"{folder} holds a run with {name}={there.get(name)!r}, now "
                 f"{run.get(name)!r}. Give another --output, or remove it."
             )
-
-
-def _distribution(name: str) -> importlib.metadata.Distribution | None:
-    try:
-        return importlib.metadata.distribution(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def write(path: Path, save: Callable[[Path], Any]) -> None:
@@ -451,16 +444,11 @@ def draw_history(
                 marker="o" if len(values) < 3 else None,
                 label=name.removeprefix(f"{log}/"),
             )
-        if log == "energy_gap":  # Of the proven optimum and of random neurons.
+        place = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
+        axes.legend(fontsize="small", **(place if layers else {}))
+        axes.set(title=title, xlabel="epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        if log == "energy_gap":  # Of the proven optimum, of random neurons.
             axes.axhline(0, color="0.5", lw=1)
             axes.axhline(1, color="0.5", lw=1, ls="--")
-        axes.set_title(title)
-        axes.set_xlabel("epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        if layers:
-            axes.legend(
-                loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small"
-            )
-        elif len(names) > 1:
-            axes.legend()
     return figure
