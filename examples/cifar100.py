@@ -163,7 +163,7 @@ def kernel_arguments(options: Options, *, is_output: bool) -> dict[str, Any]:
         "none": None,
         "unit_sphere": constraints.UnitSphere(),
         "descent": constraints.EnergyDescent(half_space=half_space),
-        "max_energy": constraints.MaxEnergy(half_space=half_space),
+        "max_energy": constraints.MaxEnergy(gap=1.0, half_space=half_space),
     }[options.constraint]
     return {
         "kernel_regularizer": regularizer,
@@ -330,10 +330,10 @@ def fit(
     x, labels = training
     batches = training_batches(x, one_hot[labels], options, seed)
     compile_model(model, options, options.epochs * len(batches))
-    batches.epoch = runs.restore(model, folder, len(batches))
+    first_epoch = runs.restore(model, folder, len(batches))
     callbacks = [
         keras_mhe.callbacks.EnergyMonitor(**WATCHED, per_layer=True),
-        *runs.callbacks(folder),
+        *runs.callbacks(folder, batches),
     ]
     if options.model_name.endswith("mhe") and options.strength != 1:
         # The published terms have a strength of their own.
@@ -343,7 +343,7 @@ def fit(
     model.fit(
         batches,
         epochs=options.epochs,
-        initial_epoch=batches.epoch,
+        initial_epoch=first_epoch,
         validation_data=(shown[0].astype("float32"), one_hot[shown[1]]),
         validation_batch_size=500,
         shuffle=False,

@@ -109,19 +109,17 @@ def values_of(method: Method, metric: str) -> dict[int, float]:
 
 def paired_difference(
     values: dict[int, float], reference: dict[int, float]
-) -> tuple[float, float]:
-    """Mean difference of common seeds, and half of its 95 % interval.
-
-    NaN without two common seeds.
-    """
+) -> str:
+    """Mean difference of common seeds, and half of its 95 % interval."""
     seeds = values.keys() & reference.keys()
     differences = [values[seed] - reference[seed] for seed in seeds]
     if not differences:
-        return np.nan, np.nan
+        return "-"
     if len(differences) == 1:
-        return differences[0], np.nan
+        return f"{differences[0]:+.2g}"
     quantile = stats.t.ppf(0.975, len(differences) - 1)
-    return float(np.mean(differences)), float(quantile * stats.sem(differences))
+    half = quantile * stats.sem(differences)
+    return f"{np.mean(differences):+.2g} ± {half:.2g}"
 
 
 def table_of(
@@ -135,10 +133,8 @@ def table_of(
         values = values_of(method, first)
         numbers = list(values.values())
         spread = f"{np.std(numbers, ddof=1):.2g}" if len(numbers) > 1 else "-"
-        mean, half = paired_difference(values, reference)
-        difference = (
-            "-" if method is methods[0] else f"{mean:+.2g} ± {half:.2g}"
-        )
+        is_first = method is methods[0]
+        difference = "-" if is_first else paired_difference(values, reference)
         means = [np.mean(list(values_of(method, m).values())) for m in others]
         seeds = " ".join(map(str, sorted(values)))
         rows.append(
@@ -172,6 +168,7 @@ def draw(methods: list[Method], labels: list[str], metric: str) -> Figure:
         numbers = list(by_seed.values())
         grid[0].scatter([index] * len(numbers), numbers, color=f"C{index}")
         grid[0].plot(index, np.mean(numbers), "k_", ms=24)
+    grid[0].set_xlim(-0.5, len(methods) - 0.5)
     grid[0].set_xticks([])
     grid[0].set_title(f"{metric}, a line for each seed", fontsize="medium")
     for axes, name in zip(grid[1:], curves, strict=False):

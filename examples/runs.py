@@ -56,7 +56,7 @@ class Options:
             # Whole numbers count something, but for those of a list.
             least = 0 if isinstance(value, tuple | float) else 1
             for number in value if isinstance(value, tuple) else (value,):
-                is_number = isinstance(number, int | float)
+                is_number = type(number) in (int, float)  # And no bool.
                 if is_number and not least <= number < math.inf:
                     raise ValueError(
                         f"--{name} must be at least {least} and finite. "
@@ -105,7 +105,9 @@ def main(
         work(options)
         return 0
     except KeyboardInterrupt:
-        print(f"\n{program}: stopped. The same command goes on.", flush=True)
+        print(
+            f"\n{program}: stopped. The same command goes on.", file=sys.stderr
+        )
         # At once: frameworks that still compile may crash when Python ends.
         os._exit(130)
     except (UserError, ImportError) as error:
@@ -263,9 +265,14 @@ class SaveModel(keras.callbacks.Callback):
         write(self.folder / MODEL, self.model.save)
 
 
-def callbacks(folder: Path) -> list[keras.callbacks.Callback]:
+def callbacks(
+    folder: Path, batches: "Batches"
+) -> list[keras.callbacks.Callback]:
     """Returns what each training needs; list it after what adds logs."""
     return [
+        keras.callbacks.LambdaCallback(
+            on_epoch_begin=lambda epoch, logs: setattr(batches, "epoch", epoch)
+        ),
         keras.callbacks.TerminateOnNaN(raise_error=True),
         keras.callbacks.CSVLogger(str(folder / HISTORY), append=True),
         SaveModel(folder),
@@ -305,8 +312,9 @@ def restore(model: keras.Model, folder: Path, steps_per_epoch: int) -> int:
         ) from error
     finished = int(model.optimizer.iterations) // steps_per_epoch
     # A kill before the model was written leaves a row too many.
-    lines = history.read_text().splitlines()[: finished + 1]
-    write(history, lambda place: place.write_text("\n".join([*lines, ""])))
+    with open_file(history) as file:
+        lines = file.read().splitlines(keepends=True)[: finished + 1]
+    write(history, lambda place: place.write_bytes(b"".join(lines)))
     if len(next(iter(read_history(folder).values()))) != finished:
         raise UserError(
             f"{history} has not the {finished} epochs of the model. Remove "
@@ -365,7 +373,9 @@ class Batches(keras.utils.PyDataset):
         seed: Int >= 0.
         steps: Batches of an epoch. `None` makes an epoch one pass, without
             the rest that does not fill a batch.
-        first_epoch: Number of the epoch to begin with, from 0.
+
+    Attributes:
+        epoch: Set by one of `callbacks`; Keras' own hook comes once too often.
     """
 
     def __init__(
@@ -376,11 +386,10 @@ class Batches(keras.utils.PyDataset):
         *,
         seed: int,
         steps: int | None = None,
-        first_epoch: int = 0,
     ) -> None:
         super().__init__()
         self.count, self.batch_size = count, min(batch_size, count)
-        self.make, self.seed, self.epoch = make, seed, first_epoch
+        self.make, self.seed, self.epoch = make, seed, 0
         self.batches_of_pass = self.count // self.batch_size
         self.steps = steps or self.batches_of_pass
         self._pass, self._order = -1, np.empty(0, "int64")
@@ -388,10 +397,6 @@ class Batches(keras.utils.PyDataset):
     def __len__(self) -> int:
         """Number of batches of an epoch."""
         return self.steps
-
-    def on_epoch_end(self) -> None:
-        """Goes to the next epoch."""
-        self.epoch += 1
 
     def __getitem__(self, index: int) -> Any:
         """Makes a batch of the present epoch."""
