@@ -1,66 +1,437 @@
-"""The published CIFAR-100 experiment (CNN-9) in Keras, on three backends.
+"""The published CIFAR-100 experiment: does diversity of neurons help?
 
-Without options it trains CNN-9 with half-space MHE on scikit-learn's digits
-and draws what happened to the neurons:
+Trains CNN-9, the network of Liu et al., "Learning towards Minimum
+Hyperspherical Energy" (NeurIPS 2018), with an energy on every kernel. You
+learn how to
+
+- put `MHE` on the layers of a model, together with weight decay,
+- watch the energies while it trains, with `EnergyMonitor`,
+- draw the angles between neurons before and after.
+
+Without options it trains a quarter of the width on scikit-learn's digits, in
+about a minute:
 
     KERAS_BACKEND=jax python examples/cifar100.py
 
-`--help` lists the options; docs/cifar.md maps them to the published program.
+The published run, and three seeds of two methods to compare:
+
+    python examples/cifar100.py --dataset cifar100 --recipe published
+    python examples/cifar100.py --model_name baseline --seeds 0 1 2
+    python examples/cifar100.py --model_name half_mhe --seeds 0 1 2
+    python examples/compare.py runs/digits
+
+`docs/cifar.md` maps the published program's options to these.
 """
 
-import argparse
-from collections.abc import Sequence
+import dataclasses
+import sys
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
-import common.required_packages  # noqa: F401
-from classification import options as command_line
-from classification.comparison import compare
-from classification.methods import Method
-from classification.plots import draw_run
-from classification.training import Run, train
-from common.image_data import load_image_data
-from common.program import leave, run_program
-from common.study import announce
+import keras
+import numpy as np
+import tyro
+from keras import layers, ops
 
+import data
+import keras_mhe
+import runs
+from keras_mhe import constraints, initializers, regularizers
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the program; returns its exit code, 2 for unusable input."""
-    options = command_line.parse(arguments)
-    return run_program("cifar100.py", lambda: _work(options))
+# Options --------------------------------------------------------------------
 
 
-def _work(options: argparse.Namespace) -> None:
-    recipe = command_line.recipe_of(options)
-    root = Path("runs") / options.dataset
-    images = load_image_data(options.dataset, options.data_dir)
+@dataclasses.dataclass(frozen=True)
+class Options(runs.Options):
+    """Trains CNN-9 with or without an energy of its neurons."""
 
-    def run_of(method: Method, seed: int) -> Run:
-        return Run(
-            options.dataset,
-            method,
-            recipe,
-            options.train_size,
-            options.validation_size,
-            seed,
+    model_name: Literal[
+        "baseline", "mhe", "half_mhe", "compressive", "covering",
+        "gram_determinant", "orthogonal", "polarization", "separation",
+        "uniformity",
+    ] = "half_mhe"  # fmt: skip
+    """Term of every kernel: none, the published energy in full or half space,
+    or a relative of it."""
+    power_s: Literal["0", "1", "2", "a0", "a1", "a2"] = "2"
+    """Power of the published energy; of angles for a0, a1, a2."""
+    strength: float = 1.0
+    """Factor of the term; the classifier has ten times of it."""
+    constraint: Literal["none", "unit_sphere", "descent", "max_energy"] = "none"
+    """What holds after each step: length 1, a step of 0.01 downhill in the
+    energy, or an energy that is no higher than that of random neurons."""
+    initializer: Literal["he_normal", "minimum_energy"] = "he_normal"
+    """Where neurons start."""
+    dataset: Literal["digits", "fashion_mnist", "cifar10", "cifar100"] = (
+        "digits"
+    )
+    """Images; digits come with scikit-learn."""
+    data_dir: Path | None = None
+    """Zip file or folder of images, train/CLASS/NAME and test/CLASS/NAME;
+    without it Keras downloads them."""
+    train_size: int | None = None
+    """Train on so many images, equally many of each class; None: on all."""
+    validation_size: int | None = None
+    """Draw curves with so many test images; None: with all."""
+    recipe: Literal["short", "published"] = "short"
+    """Loss, schedule and all that is not given below: as published, or
+    for runs of minutes."""
+    epochs: int | None = None
+    """Epochs; None: by the recipe."""
+    steps_per_epoch: int | None = None
+    """Training steps of an epoch; None: one pass over the images, or 500 as
+    published."""
+    batch_size: int | None = None
+    """Images of a step; None: by the recipe."""
+    learning_rate: float | None = None
+    """Largest rate of the schedule; None: by the recipe."""
+    weight_decay: float | None = None
+    """Factor of half the squared norm of variables; None: by the recipe."""
+    width: float | None = None
+    """Factor of the numbers of filters; 1 is CNN-9; None: by the recipe."""
+    augmentation: Literal["none", "crop", "crop_flip"] | None = None
+    """Random crops and mirroring of training images; None: by the recipe."""
+    seeds: Annotated[tuple[int, ...], tyro.conf.arg(aliases=["--seed"])] = (0,)
+    """A run for each: weights, order, augmentation, images of train_size."""
+    output: Path | None = None
+    """Where the folders of the runs are; None: in runs/DATASET."""
+
+
+#: Each digit has 64 pixels and 144 images, so nothing is cropped there.
+SHORT = {
+    "epochs": 20,
+    "batch_size": 128,
+    "learning_rate": 0.05,
+    "weight_decay": 5e-4,
+    "width": 0.25,
+    "augmentation": "crop_flip",
+}
+RECIPES: dict[str, dict[str, Any]] = {
+    "digits": {**SHORT, "epochs": 30, "batch_size": 64, "augmentation": "none"},
+    "fashion_mnist": {**SHORT, "epochs": 10},
+    "cifar10": SHORT,
+    "cifar100": {**SHORT, "epochs": 30},
+    # 42,500 steps, of which the first thousands stay near chance.
+    "published": {
+        **SHORT,
+        "epochs": 85,
+        "steps_per_epoch": 500,
+        "learning_rate": 0.1,
+        "width": 1.0,
+    },
+}
+
+# What acts on the neurons ---------------------------------------------------
+
+RELATIVES = {
+    "compressive": regularizers.CompressiveMHE,
+    "covering": regularizers.Covering,
+    "gram_determinant": regularizers.GramDeterminant,
+    "polarization": regularizers.Polarization,
+    "separation": regularizers.Separation,
+    "uniformity": regularizers.Uniformity,
+}
+
+
+def kernel_arguments(options: Options, *, is_output: bool) -> dict[str, Any]:
+    """Returns what acts on a kernel: regularizer, constraint, initializer.
+
+    As published, the classifier's term is ten times as strong and in full
+    space, that of hidden layers (but for `mhe`) in half space.
+    """
+    name, half_space = options.model_name, not is_output
+    strength = options.strength * (10.0 if is_output else 1.0)
+    regularizer = keras.regularizers.L2(options.weight_decay / 2)
+    if name in ("mhe", "half_mhe"):
+        regularizer += keras_mhe.MHE.from_reference(
+            name, options.power_s, output_layer=is_output
         )
+    elif name == "orthogonal":
+        regularizer = regularizers.RegularizerSum(
+            [regularizer, OrthogonalColumns(strength)]
+        )
+    elif name != "baseline":
+        regularizer += RELATIVES[name](strength, half_space=half_space)
+    # He et al. as published: Keras' HeNormal is a truncated normal.
+    initializer = keras.initializers.VarianceScaling(
+        2.0, mode="fan_in", distribution="untruncated_normal"
+    )
+    if options.initializer == "minimum_energy":
+        initializer = initializers.MinimumEnergy(
+            initializer, half_space=half_space
+        )
+    constraint = {
+        "none": None,
+        "unit_sphere": constraints.UnitSphere(),
+        "descent": constraints.EnergyDescent(half_space=half_space),
+        "max_energy": constraints.MaxEnergy(gap=1.0, half_space=half_space),
+    }[options.constraint]
+    return {
+        "kernel_regularizer": regularizer,
+        "kernel_constraint": constraint,
+        "kernel_initializer": initializer,
+    }
 
-    if options.compare:
-        folder = options.output or root / "comparison"
-        compare(run_of, options.compare, options.seeds, images, folder)
-        return
-    method = command_line.method_of(options)
-    name = f"{method.folder}_seed_{options.seed}"
-    folder = options.output or root / name
-    run = run_of(method, options.seed)
-    announce(method, options.seed, folder)
-    metrics = train(run, images, folder, tensorboard=options.tensorboard)
-    pictures = draw_run(run, images, folder)
-    print(
-        f"{method.label}: {metrics['test_accuracy_last_epoch']:.2%} of the "
-        f"{options.dataset} test images right, last epoch; pictures: "
-        + ", ".join(str(picture) for picture in pictures)
+
+@keras.saving.register_keras_serializable(package="keras_mhe_examples")
+class OrthogonalColumns(keras.regularizers.OrthogonalRegularizer):
+    """`OrthogonalRegularizer` of Keras on a kernel as a matrix of neurons."""
+
+    def __init__(self, factor: float = 0.01, mode: str = "columns") -> None:
+        super().__init__(factor, mode)
+
+    def __call__(self, inputs: Any) -> Any:
+        """Returns the term of a kernel whose last axis counts the neurons."""
+        matrix = ops.reshape(inputs, (-1, inputs.shape[-1]))
+        return super().__call__(matrix)
+
+
+# CNN-9 ----------------------------------------------------------------------
+
+
+def cnn9(
+    image_shape: tuple[int, ...], num_classes: int, options: Options
+) -> Any:
+    """Builds CNN-9, from pixels in [0, 255] to logits.
+
+    Three blocks of three 3x3 convolutions, each with batch normalization and
+    ReLU, and a pooling after each block; a convolution over all that is left
+    of the image (4x4 of 32x32); a 1x1 convolution to the classes. No
+    convolution has a bias; batch normalization is decayed too.
+    """
+    decay = keras.regularizers.L2(options.weight_decay / 2)
+    momentum = 0.999 if options.recipe == "published" else 0.9
+    hidden = kernel_arguments(options, is_output=False)
+    output = kernel_arguments(options, is_output=True)
+
+    def convolution(filters: int, *args: Any, **names: Any) -> layers.Layer:
+        filters = max(4, round(filters * options.width))
+        return layers.Conv2D(filters, *args, use_bias=False, **hidden, **names)
+
+    images = keras.Input(image_shape, name="images")
+    x = layers.Rescaling(1 / 128, offset=-127.5 / 128)(images)
+    for block, filters in enumerate((64, 128, 256), start=1):
+        for index in (1, 2, 3):
+            name = f"conv{block}_{index}"
+            x = convolution(filters, 3, padding="same", name=name)(x)
+            x = layers.BatchNormalization(
+                momentum=momentum,
+                beta_regularizer=decay,
+                gamma_regularizer=decay,
+            )(x)
+            x = layers.ReLU()(x)
+        x = layers.MaxPooling2D()(x)
+    x = convolution(256, x.shape[1], name="features")(x)
+    x = layers.Conv2D(
+        num_classes, 1, use_bias=False, name="classifier", **output
+    )(x)
+    return keras.Model(images, layers.Flatten()(x), name="cnn9")
+
+
+# Loss and schedule ----------------------------------------------------------
+
+LABEL_SMOOTHING = 0.01
+
+
+@keras.saving.register_keras_serializable(package="keras_mhe_examples")
+class PublishedCrossEntropy(keras.losses.Loss):
+    """Cross-entropy of `softmax + 1e-4`, which bounds the loss of an image."""
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Returns the loss of each image from one-hot labels and logits."""
+        num_classes = ops.shape(y_pred)[-1]
+        target = (1 - LABEL_SMOOTHING) * y_true + LABEL_SMOOTHING / num_classes
+        return -ops.sum(target * ops.log(ops.softmax(y_pred) + 1e-4), axis=-1)
+
+
+def compile_model(model: Any, options: Options, total_steps: int) -> None:
+    """Compiles with SGD; the rate falls in steps as published, or smoothly."""
+    rate = options.learning_rate
+    if options.recipe == "published":
+        loss = PublishedCrossEntropy()
+        parts = (20_000 / 42_500, 30_000 / 42_500, 37_500 / 42_500)
+        schedule = keras.optimizers.schedules.PiecewiseConstantDecay(
+            [max(1, round(part * total_steps)) for part in parts],
+            [rate, rate / 10, rate / 100, rate / 1000],
+        )
+    else:
+        loss = keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=LABEL_SMOOTHING
+        )
+        warmup = max(1, total_steps // 20)
+        schedule = keras.optimizers.schedules.CosineDecay(
+            rate / warmup,
+            max(1, total_steps - warmup),
+            warmup_target=rate,
+            warmup_steps=warmup,
+        )
+    optimizer = keras.optimizers.SGD(schedule, momentum=0.9)
+    model.compile(optimizer, loss, metrics=["accuracy"])
+
+
+# Images ---------------------------------------------------------------------
+
+
+def random_crops(images: np.ndarray, generator: Any) -> np.ndarray:
+    """Crops images at random places after mirroring their border.
+
+    The border is an eighth of the height: 4 of 32 pixels, as published.
+    """
+    _, height, width, _ = images.shape
+    border = height // 8
+    sides = ((0, 0), (border, border), (border, border), (0, 0))
+    padded = np.pad(images, sides, "symmetric")
+    places = generator.integers(0, 2 * border + 1, (len(images), 2))
+    return np.stack(
+        [
+            image[top : top + height, left : left + width]
+            for image, (top, left) in zip(padded, places, strict=True)
+        ]
     )
 
 
+def training_batches(
+    x: np.ndarray, y: np.ndarray, options: Options, seed: int
+) -> runs.Batches:
+    """Returns augmented batches of images and one-hot labels."""
+
+    def make(chosen: np.ndarray, generator: Any) -> tuple[Any, Any]:
+        images = x[chosen]
+        if options.augmentation != "none":
+            images = random_crops(images, generator)
+        if options.augmentation == "crop_flip":
+            images = runs.random_flips(images, generator)
+        return images.astype("float32"), y[chosen]
+
+    return runs.Batches(
+        len(x),
+        options.batch_size,
+        make,
+        seed=seed,
+        steps=options.steps_per_epoch,
+    )
+
+
+# Training -------------------------------------------------------------------
+
+#: All methods are watched in one form: power 2, in half space.
+WATCHED = {"power": 2, "half_space": True, "layers": ["conv*", "features"]}
+
+
+def fit(
+    model: Any,
+    options: Options,
+    seed: int,
+    training: tuple[np.ndarray, np.ndarray],
+    shown: tuple[np.ndarray, np.ndarray],
+    folder: Path,
+) -> None:
+    """Trains to the end, from wherever the folder's run stopped."""
+    one_hot = np.eye(model.output_shape[1], dtype="float32")
+    x, labels = training
+    batches = training_batches(x, one_hot[labels], options, seed)
+    compile_model(model, options, options.epochs * len(batches))
+    first_epoch = runs.restore(model, folder, len(batches))
+    callbacks = [
+        keras_mhe.callbacks.EnergyMonitor(**WATCHED, per_layer=True),
+        *runs.callbacks(folder, batches),
+    ]
+    if options.model_name.endswith("mhe") and options.strength != 1:
+        # The published terms have a strength of their own.
+        callbacks.insert(
+            0, keras_mhe.callbacks.StrengthSchedule(lambda _: options.strength)
+        )
+    model.fit(
+        batches,
+        epochs=options.epochs,
+        initial_epoch=first_epoch,
+        validation_data=(shown[0].astype("float32"), one_hot[shown[1]]),
+        validation_batch_size=500,
+        shuffle=False,
+        callbacks=callbacks,
+    )
+
+
+def run(
+    options: Options,
+    seed: int,
+    images: data.Images,
+    shown: tuple[np.ndarray, np.ndarray],
+    folder: Path,
+) -> dict[str, Any]:
+    """Trains, draws and measures a model; returns the metrics."""
+    keras.utils.set_random_seed(seed)
+    model = cnn9(images.x_train.shape[1:], images.num_classes, options)
+    hidden = keras_mhe.audit(model, **WATCHED)
+    classifier = keras_mhe.audit(model, layers=["classifier"])
+    training = (images.x_train, images.y_train)
+    fit(model, options, seed, training, shown, folder)
+    draw(model, hidden, classifier, folder)
+    logits = model.predict(images.x_test, batch_size=500, verbose=0)
+    history = runs.read_history(folder)
+    metrics = {
+        "test_accuracy": float(np.mean(logits.argmax(-1) == images.y_test)),
+        "train_accuracy": float(history["accuracy"][-1]),
+        "energy_gap": float(history["energy_gap"][-1]),
+        "best_val_accuracy": float(history["val_accuracy"].max()),
+        "steps": int(model.optimizer.iterations),
+        "images": images.source,
+    }
+    runs.write_json(folder / runs.METRICS, metrics)
+    return metrics
+
+
+def draw(model: Any, hidden: Any, classifier: Any, folder: Path) -> None:
+    """Draws curves, and angles between neurons now and in earlier audits."""
+    titles = {
+        "accuracy": "accuracy",
+        "loss": "loss, energies and weight decay included",
+        "energy_gap": "energy gap: 0 optimal, 1 random",
+    }
+    gaps = {f"energy_gap/{row.layer}": row.gap for row in hidden}
+    figure = runs.draw_history(runs.read_history(folder), titles, gaps)
+    runs.save_figure(figure, folder / "training.png")
+    after = keras_mhe.audit(model, **WATCHED)
+    figure = keras_mhe.plots.angles(after, before=hidden)
+    runs.save_figure(figure, folder / "angles.png")
+    after = keras_mhe.audit(model, layers=["classifier"])
+    figure = keras_mhe.plots.angles(after, before=classifier)
+    runs.save_figure(figure, folder / "classifier.png")
+
+
+# The program ----------------------------------------------------------------
+
+
+def work(given: Options) -> None:
+    """Runs each seed, or goes on with what there is."""
+    images = data.load_images(given.dataset, given.data_dir)
+    shown = data.subset(
+        images.x_test, images.y_test, given.validation_size, seed=0
+    )
+    published = given.recipe == "published"
+    recipe = RECIPES["published" if published else given.dataset]
+    options = runs.filled(given, recipe)
+    has_power = given.model_name.endswith("mhe")
+    title = given.model_name + (f"_{given.power_s}" if has_power else "")
+    named = {"model_name", "power_s", "dataset", "data_dir", "seeds", "output"}
+    name = runs.name_of(given, title, without=named)
+    root = given.output or Path("runs") / given.dataset
+    for seed in given.seeds:
+        x, y = data.subset(
+            images.x_train, images.y_train, given.train_size, seed
+        )
+        chosen = dataclasses.replace(images, x_train=x, y_train=y)
+        folder = root / f"{name}_seed_{seed}"
+        with runs.open_run(folder, "cifar100", seed, options) as finished:
+            print(f"{folder}: {'finished before' if finished else 'training'}")
+            metrics = finished or run(options, seed, chosen, shown, folder)
+        print(f"{folder}: {metrics['test_accuracy']:.2%} of the test images")
+        keras.utils.clear_session()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the program; returns its exit code."""
+    return runs.main(Options, work, arguments)
+
+
 if __name__ == "__main__":
-    leave(main())
+    sys.exit(main())

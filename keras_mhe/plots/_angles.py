@@ -62,7 +62,10 @@ def angles(after: Audit, *, before: Audit | None = None) -> Any:
         found = axes.get_legend_handles_labels()
         handles |= dict(zip(found[1], found[0], strict=True))
     figure.legend(
-        handles.values(), handles.keys(), loc="outside lower center", ncols=4
+        handles.values(),
+        handles.keys(),
+        loc="outside lower center",
+        ncols=2 if num_columns == 1 else 4,
     )
     return figure
 

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+import runs
 from benchmarks import memory
 from benchmarks.cases import FORMS, Plan
 from benchmarks.frameworks import (
@@ -20,9 +21,7 @@ from benchmarks.frameworks import (
 )
 from benchmarks.textbook import textbook_energy, two_products
 from benchmarks.timing import interleaved, ratio, significant
-from classification.methods import Method
-from classification.network import cnn9
-from classification.recipes import PUBLISHED, compile_model
+from cifar100 import RECIPES, Options, cnn9, compile_model
 from keras_mhe import MHE
 from keras_mhe.functional import hyperspherical_energy
 
@@ -115,6 +114,8 @@ def step(plan: Plan) -> Iterator[dict[str, Any]]:
         generator.integers(0, NUM_CLASSES, batch)
     ]
     models = {name: _model(name, plan) for name in ("baseline", "half_mhe")}
+    for name, model in models.items():
+        compile_model(model, _options(name, plan), 1000)
     steps = {
         name: _training_step(model, images, labels)
         for name, model in models.items()
@@ -228,14 +229,17 @@ def _summary(
 def _model(name: str, plan: Plan) -> keras.Model:
     size = plan.step["image"]
     keras.utils.set_random_seed(0)
-    return cnn9(
-        (size, size, 3),
-        NUM_CLASSES,
-        method=Method(name, "2"),
+    return cnn9((size, size, 3), NUM_CLASSES, _options(name, plan))
+
+
+def _options(name: str, plan: Plan) -> Options:
+    options = Options(
+        model_name=name,
+        recipe="published",
+        learning_rate=0.01,
         width=plan.step["width"],
-        weight_decay=PUBLISHED.weight_decay,
-        batch_norm_momentum=PUBLISHED.batch_norm_momentum,
     )
+    return runs.filled(options, RECIPES["published"])
 
 
 def _kernels(model: keras.Model) -> dict[str, Any]:
@@ -276,8 +280,6 @@ def _published_terms(*kernels: Any) -> Any:
 def _training_step(
     model: keras.Model, images: np.ndarray, labels: np.ndarray
 ) -> Callable[[], None]:
-    compile_model(model, PUBLISHED, 0.01, 1000)
-
     def run() -> None:
         model.train_on_batch(images, labels)
         # The step is over when its weights are there.

@@ -9,14 +9,13 @@ from types import SimpleNamespace
 
 import pytest
 
-import cifar100
 import mhe_gan
 import sphereface_plus
 import thomson
 from common.command_line import check_ending, table_of_recipes
 from support.command_line import refused
 
-PROGRAMS = (cifar100, mhe_gan, sphereface_plus, thomson)
+PROGRAMS = (mhe_gan, sphereface_plus, thomson)
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.__name__)
@@ -42,13 +41,6 @@ def test_every_option_has_help_with_a_default(program, monkeypatch):
     ("program", "lines"),
     [
         (
-            cifar100,
-            [
-                "digits 30 epochs 64 0.05 0.0005 0.25 none 0.9",
-                "published 42500 steps 128 0.1 0.0005 1.0 crop_flip 0.999",
-            ],
-        ),
-        (
             mhe_gan,
             ["digits 600 64 0.0005 0.25 0.99 False 50 6 360 2"],
         ),
@@ -57,7 +49,7 @@ def test_every_option_has_help_with_a_default(program, monkeypatch):
             ["glyphs 8 epochs 0.1 4 epochs 0.05 128 small 64 16.0 0.0005"],
         ),
     ],
-    ids=["cifar100", "mhe_gan", "sphereface_plus"],
+    ids=["mhe_gan", "sphereface_plus"],
 )
 def test_help_shows_the_recipes(program, lines, capsys):
     with pytest.raises(SystemExit):

@@ -51,6 +51,10 @@ def test_angles_before_and_after():
     assert labels == ["before", "after"]
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend == ["before", "after", "random", "optimal"]
+    # The whole legend is on the page, however narrow.
+    figure.draw_without_rendering()
+    box = figure.legends[0].get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= figure.bbox.x1
 
 
 def test_angles_of_neurons_without_directions():

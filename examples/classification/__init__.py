@@ -1,1 +1,0 @@
-"""Parts of the image classification program `cifar100.py`."""

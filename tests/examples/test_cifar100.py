@@ -1,0 +1,249 @@
+"""The CIFAR-100 program: a tiny run of it, its parts, and a kill."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import cifar100
+import keras_mhe
+import runs
+from cifar100 import RECIPES, Options, kernel_arguments
+from keras_mhe import constraints, initializers, regularizers
+
+SMALL = ["--train_size=150", "--batch_size=50", "--width=0.0625"]
+NAME = "train_size_150_epochs_{}_batch_size_50_width_0.0625_seed_{}"
+METHOD = ["--model-name=mhe", "--power-s=0", "--strength=0.5"]
+
+
+def run(output: Path, *arguments: str) -> int:
+    return cifar100.main([*SMALL, *arguments, f"--output={output}"])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three epochs of three steps with half of the published energy."""
+    root = tmp_path_factory.mktemp("runs")
+    assert run(root, *METHOD, "--epochs=3", "--seed=3") == 0
+    return root / f"mhe_0_strength_0.5_{NAME.format(3, 3)}"
+
+
+def test_a_run_fills_its_folder(trained: Path) -> None:
+    settings = runs.read_json(trained / runs.SETTINGS)["settings"]
+    assert settings["learning_rate"] == 0.05
+    metrics = runs.read_json(trained / runs.METRICS)
+    assert metrics["steps"] == 9
+    history = runs.read_history(trained)
+    assert history["strength_factor"].tolist() == [0.5, 0.5, 0.5]
+    model = runs.load_model(trained / runs.MODEL)
+    kernels = keras_mhe.analysis.neuron_kernels(model)
+    assert len(kernels) == 11
+    gaps = []
+    for row in keras_mhe.audit(model, **cifar100.WATCHED):
+        # The log is of the weights that were saved.
+        logged = history[f"energy_gap/{row.layer}"][-1]
+        assert logged == pytest.approx(row.gap, rel=1e-4)
+        gaps.append(logged)
+    assert metrics["energy_gap"] == pytest.approx(np.mean(gaps), rel=1e-4)
+    for name in ("training.png", "angles.png", "classifier.png"):
+        with Image.open(trained / name) as picture:
+            assert np.asarray(picture.convert("L")).std() > 10
+
+
+def test_a_finished_run_is_not_run_again(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {p.name: p.stat().st_mtime_ns for p in trained.iterdir()}
+    assert run(trained.parent, *METHOD, "--epochs=3", "--seed=3") == 0
+    assert "finished before" in capsys.readouterr().out
+    after = {p.name: p.stat().st_mtime_ns for p in trained.iterdir()}
+    del before[".lock"], after[".lock"]
+    assert after == before
+
+
+def test_a_killed_run_goes_on(tmp_path: Path) -> None:
+    folder = tmp_path / f"half_mhe_2_{NAME.format(6, 0)}"
+    arguments = [*SMALL, "--epochs=6", f"--output={tmp_path}"]
+    process = subprocess.Popen(
+        [sys.executable, cifar100.__file__, *arguments],
+        stdout=subprocess.DEVNULL,
+    )
+    while process.poll() is None and not (folder / runs.MODEL).exists():
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (folder / runs.METRICS).exists()
+    assert run(tmp_path, "--epochs=6") == 0
+    assert runs.read_json(folder / runs.METRICS)["steps"] == 18
+    assert len(runs.read_history(folder)["loss"]) == 6
+    assert not list(folder.glob(".unfinished*"))
+
+
+def test_the_published_recipe(tmp_path: Path) -> None:
+    arguments = ["--recipe=published", "--epochs=1", "--steps_per_epoch=2"]
+    assert run(tmp_path, *arguments, "--model_name=baseline") == 0
+    (path,) = tmp_path.rglob(runs.MODEL)
+    model = keras.models.load_model(path)
+    assert isinstance(model.loss, cifar100.PublishedCrossEntropy)
+    momenta = {
+        layer.momentum
+        for layer in model.layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    }
+    assert momenta == {0.999}
+    assert int(model.optimizer.iterations) == 2
+    rate = model.optimizer._learning_rate
+    assert rate.boundaries == [1, 1, 2]
+    recipe = RECIPES["published"]
+    assert recipe["epochs"] * recipe["steps_per_epoch"] == 42_500
+
+
+def test_published_loss() -> None:
+    logits = np.array([[2.0, 0.0, -1.0], [-60.0, 60.0, 0.0]])
+    labels = np.eye(3)[[0, 0]]
+    softmax = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    target = 0.99 * labels + 0.01 / 3
+    expected = -(target * np.log(softmax + 1e-4)).sum(axis=1)
+    loss = cifar100.PublishedCrossEntropy(reduction="none")
+    values = keras.ops.convert_to_numpy(
+        loss(labels.astype("float32"), logits.astype("float32"))
+    )
+    np.testing.assert_allclose(values, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("dataset", ["digits", "cifar100"])
+def test_cnn9_is_the_published_network(dataset: str) -> None:
+    options = runs.filled(Options(), RECIPES["published"])
+    shape = {"digits": (8, 8, 1), "cifar100": (32, 32, 3)}[dataset]
+    model = cifar100.cnn9(shape, 100, options)
+    shapes = [
+        tuple(layer.kernel.shape)
+        for layer in model.layers
+        if hasattr(layer, "kernel")
+    ]
+    side = shape[0] // 8
+    assert shapes[0] == (3, 3, shape[2], 64)
+    assert shapes[1:9] == [
+        (3, 3, one, other)
+        for one, other in zip(
+            (64, 64, 64, 128, 128, 128, 256, 256),
+            (64, 64, 128, 128, 128, 256, 256, 256),
+            strict=True,
+        )
+    ]  # fmt: skip
+    assert shapes[9:] == [(side, side, 256, 256), (1, 1, 256, 100)]
+    # Weight decay on every trainable variable, half of 5e-4.
+    assert all(variable.regularizer for variable in model.trainable_variables)
+    assert not any("bias" in variable.name for variable in model.variables)
+    pixels = np.full((1, *shape), 127.5, "float32")
+    assert np.abs(model.predict(pixels, verbose=0)).max() == 0.0
+
+
+KINDS = {
+    "mhe": regularizers.PublishedMHE,
+    "half_mhe": regularizers.PublishedMHE,
+    "orthogonal": cifar100.OrthogonalColumns,
+    **cifar100.RELATIVES,
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_terms_of_hidden_layers_and_of_the_classifier(name: str) -> None:
+    options = Options(model_name=name, strength=0.5, weight_decay=2.0)
+    kernel = keras.ops.convert_to_tensor(
+        np.random.default_rng(0).normal(size=(2, 2, 2, 12)).astype("float32")
+    )
+    for is_output in (False, True):
+        regularizer = kernel_arguments(options, is_output=is_output)
+        decay, term = regularizer["kernel_regularizer"].regularizers
+        assert float(decay.l2) == pytest.approx(1.0)
+        assert type(term) is KINDS[name]
+        assert np.isfinite(float(term(kernel)))
+        config = keras.saving.serialize_keras_object(term)
+        again = keras.saving.deserialize_keras_object(config)
+        assert float(again(kernel)) == pytest.approx(float(term(kernel)))
+        half_space = getattr(term, "half_space", not is_output)
+        assert half_space == (not is_output and name != "mhe")
+        strength = getattr(term, "strength", getattr(term, "factor", None))
+        if "mhe" not in name:
+            assert float(strength) == (5.0 if is_output else 0.5)
+
+
+def test_constraints_and_initializer() -> None:
+    kinds = {
+        "none": type(None),
+        "unit_sphere": constraints.UnitSphere,
+        "descent": constraints.EnergyDescent,
+        "max_energy": constraints.MaxEnergy,
+    }
+    for name, kind in kinds.items():
+        options = Options(
+            model_name="baseline", constraint=name, weight_decay=0.0,
+            initializer="minimum_energy",
+        )  # fmt: skip
+        arguments = kernel_arguments(options, is_output=False)
+        assert type(arguments["kernel_constraint"]) is kind
+        assert isinstance(
+            arguments["kernel_regularizer"], keras.regularizers.L2
+        )
+        initializer = arguments["kernel_initializer"]
+        assert isinstance(initializer, initializers.MinimumEnergy)
+
+
+def test_crops_are_parts_of_the_mirrored_image() -> None:
+    image = np.arange(32 * 32, dtype="int32").reshape(1, 32, 32, 1)
+    generator = np.random.default_rng(0)
+    crops = cifar100.random_crops(image.repeat(300, 0), generator)
+    places = set()
+    for crop in crops[..., 0]:
+        # The pixel of the middle tells how far it was moved.
+        top, left = divmod(int(crop[16, 16]), 32)
+        places.add((top - 16, left - 16))
+    assert len(places) > 70
+    assert {abs(step) for place in places for step in place} == {0, 1, 2, 3, 4}
+    padded = np.pad(image[0, ..., 0], 4, "symmetric")
+    top, left = divmod(int(crops[0, 16, 16, 0]), 32)
+    np.testing.assert_array_equal(
+        crops[0, ..., 0], padded[top - 12 : top + 20, left - 12 : left + 20]
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dataset=cifar10", "--data_dir=missing"], "missing is missing"),
+        (["--train_size=2000"], "2000 images were asked for"),
+        (["--validation_size=361"], "there are 360"),
+    ],
+)
+def test_what_cannot_be_used_is_one_line_before_anything_is_written(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(tmp_path / "runs", *arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("cifar100.py: ")
+    assert message in line
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slow
+def test_the_default_run_of_the_readme(tmp_path: Path) -> None:
+    finished = subprocess.run(
+        [sys.executable, cifar100.__file__], cwd=tmp_path, capture_output=True
+    )
+    assert finished.returncode == 0, finished.stderr.decode()
+    folder = tmp_path / "runs" / "digits" / "half_mhe_2_seed_0"
+    metrics = json.loads((folder / runs.METRICS).read_text())
+    assert metrics["test_accuracy"] > 0.975
+    assert metrics["energy_gap"] < 0.8
