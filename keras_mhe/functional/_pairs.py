@@ -270,8 +270,9 @@ def _own_opposites(
     squared_norms = directions.squared_norms
     has_pairs, groups = _have_pairs(living), living.shape[0]
     if groups > 1:
-        size = ops.shape(squared_norms)[0] // groups
-        has_pairs = ops.repeat(has_pairs, size, axis=0)
+        of_columns = (groups, ops.shape(squared_norms)[0] // groups)
+        has_pairs = ops.broadcast_to(has_pairs[:, None], of_columns)
+        has_pairs = ops.reshape(has_pairs, (-1,))
     if directions.have_fixed_length:
         without_direction = directions.counts - squared_norms
         values = (
