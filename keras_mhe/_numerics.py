@@ -1,6 +1,7 @@
 """Limits of floating point arithmetic, and the constants of the energy."""
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -24,6 +25,12 @@ def computation_dtype(tensor: Tensor) -> str:
     """Returns `"float64"` for float64 tensors, `"float32"` for all others."""
     dtype = keras.backend.standardize_dtype(tensor.dtype)
     return "float64" if dtype == "float64" else "float32"
+
+
+def wide_dtype(dtype: Any) -> str:
+    """Returns what Keras makes of an argument `dtype`, float32 at least."""
+    policy = keras.dtype_policies.get(dtype or keras.config.floatx())
+    return "float64" if policy.compute_dtype == "float64" else "float32"
 
 
 #: Vectors of up to so many entries are short: their products are right to a

@@ -118,6 +118,17 @@ repeat: Callable[..., Any] = _module.repeat
 #: on JAX as one compiled program, also outside of others.
 as_one_program: Callable[..., Any] = _module.as_one_program
 
+#: Whether `is_recomputing` knows more than that nothing is.
+SEES_RECOMPUTATION: bool = _module.SEES_RECOMPUTATION
+
+#: Whether the call is one that gradient checkpointing makes again in the
+#: backward pass, so that it must not change any state.
+is_recomputing: Callable[[], bool] = _module.is_recomputing
+
+#: A loss that Keras can add to others: on TensorFlow it adds those of one dtype
+#: only, so under a short `keras.config.floatx()` the loss has that dtype.
+loss_summand: Callable[[Tensor], Tensor] = _module.loss_summand
+
 #: Calls a function that has long loops.
 without_unrolling: Callable[..., Tensor] = _module.without_unrolling
 
@@ -142,6 +153,9 @@ def with_gradient(
     Returns:
         The value, differentiable once.
     """
+
+    if _module.is_exporting():
+        return forward(tensor)[0]
 
     @ops.custom_gradient  # type: ignore[untyped-decorator]
     def evaluate(tensor: Tensor) -> tuple[Tensor, Callable[..., Tensor]]:

@@ -15,6 +15,9 @@ from jax.sharding import PartitionSpec
 #: See `_backend.INDEX_DTYPE`.
 INDEX_DTYPE = "int32"
 
+#: See `_backend.SEES_RECOMPUTATION`.
+SEES_RECOMPUTATION = False
+
 #: Products that one sum of a matrix product adds up.
 _LONGEST_SUM = 384
 
@@ -146,6 +149,21 @@ def runs_on_cpu(tensor: Any) -> bool:
 def constant(function: Callable[..., Any], *args: Any) -> Any:
     """Calls a function of constants, which a program holds as its result."""
     return function(*args)
+
+
+def is_exporting() -> bool:
+    """Returns `False`: exporters of this backend know functions' gradients."""
+    return False
+
+
+def is_recomputing() -> bool:
+    """Returns `False`: this backend does not tell."""
+    return False
+
+
+def loss_summand(loss: Any) -> Any:
+    """Returns the loss, since sums take the wider of two dtypes."""
+    return loss
 
 
 def repeat(times: int, step: Callable[..., Any], state: Any) -> Any:

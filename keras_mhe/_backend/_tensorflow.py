@@ -10,6 +10,9 @@ import tensorflow as tf
 #: See `_backend.INDEX_DTYPE`.
 INDEX_DTYPE = "int64"
 
+#: See `_backend.SEES_RECOMPUTATION`.
+SEES_RECOMPUTATION = False
+
 
 def known_values(indices: Any) -> np.ndarray | None:
     """Returns the values of `indices`, or `None` inside a traced function."""
@@ -98,7 +101,9 @@ def _high_part(matrix: Any) -> Any:
 
 def multiply_no_nan(tensor: Any, factors: Any) -> Any:
     """Returns the product, which is 0 where a factor is 0, even for NaN."""
-    return tf.math.multiply_no_nan(tensor, factors)
+    # Not `tf.math.multiply_no_nan`, which ONNX does not know.
+    zero = tf.zeros((), tensor.dtype)
+    return tf.where(tf.equal(factors, 0), zero, tensor * factors)
 
 
 def multiply_and_cut(tensor: Any, factors: Any, largest: float) -> Any:
@@ -176,6 +181,29 @@ def runs_on_cpu(tensor: Any) -> bool:
 def constant(function: Callable[..., Any], *args: Any) -> Any:
     """Calls a function of constants, which a program holds as its result."""
     return function(*args)
+
+
+def is_exporting() -> bool:
+    """Returns `False`: exporters of this backend know functions' gradients."""
+    return False
+
+
+def is_recomputing() -> bool:
+    """Returns `False`: this backend does not tell."""
+    return False
+
+
+def loss_summand(loss: Any) -> Any:
+    """Returns the loss in Keras' float dtype, if that is a short one.
+
+    Finite ones stay finite, and get their gradient anyway.
+    """
+    floatx = keras.config.floatx()
+    if floatx not in ("float16", "bfloat16"):
+        return loss
+    largest = float(tf.as_dtype(floatx).max)
+    value = tf.stop_gradient(tf.clip_by_value(loss, -largest, largest))
+    return tf.cast(value + (loss - tf.stop_gradient(loss)), floatx)
 
 
 def repeat(times: int, step: Callable[..., Any], state: Any) -> Any:

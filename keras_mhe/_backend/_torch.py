@@ -6,9 +6,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.module_tracker import ModuleTracker
 
 #: See `_backend.INDEX_DTYPE`.
 INDEX_DTYPE = "int64"
+
+#: See `_backend.SEES_RECOMPUTATION`.
+SEES_RECOMPUTATION = True
+
+_TRACKER = ModuleTracker()
 
 
 def known_values(indices: Any) -> np.ndarray | None:
@@ -129,6 +135,9 @@ def multiply_no_nan(tensor: Any, factors: Any) -> Any:
     Overwrites the tensor. NaN becomes 0 wherever it is, and infinity finite;
     the columns that have them get the factor 0.
     """
+    if is_exporting():  # OpenVINO has no `nan_to_num_`.
+        zeros = torch.zeros_like(tensor)
+        return torch.where(factors == 0, zeros, tensor * factors)
     return tensor.mul_(factors).nan_to_num_(nan=0.0)
 
 
@@ -208,6 +217,27 @@ def constant(function: Callable[..., Any], *args: Any) -> Any:
     if torch.compiler.is_compiling():
         return _call_once(function, *args)
     return function(*args)
+
+
+def is_exporting() -> bool:
+    """Returns whether a program is traced by TorchScript, for inference.
+
+    Its readers do not know functions with gradients of their own.
+    """
+    return torch.jit.is_tracing()
+
+
+def is_recomputing() -> bool:
+    """Returns whether the call is made by a backward pass.
+
+    A traced one is not.
+    """
+    return not torch.compiler.is_compiling() and bool(_TRACKER.is_bw)
+
+
+def loss_summand(loss: Any) -> Any:
+    """Returns the loss, since sums take the wider of two dtypes."""
+    return loss
 
 
 def repeat(times: int, step: Callable[..., Any], state: Any) -> Any:

@@ -152,3 +152,15 @@ def length_or_initializer(lengths: Any) -> float:
             "a finite real number > 0, a Keras initializer or its name",
         )
     return float(lengths)
+
+
+def not_of_keras_2(name: str, value: Any) -> None:
+    """Raises for a model or a layer of `tf_keras`."""
+    kind = type(value)
+    if any(base.__module__.split(".")[0] == "tf_keras" for base in kind.mro()):
+        raise ValueError(
+            f"`{name}` must be made by Keras 3, by `import keras`; Keras 2 "
+            "and its package `tf_keras` are another library. Build it anew, "
+            "and copy the weights with `get_weights` and `set_weights`. "
+            f"Received: {name} of type {kind.__module__}.{kind.__name__}."
+        )

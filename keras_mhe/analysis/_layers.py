@@ -123,7 +123,8 @@ def _some_of(names: Sequence[str], wanted: str) -> str:
 
 
 def check_model(model: KerasObject) -> None:
-    """Raises for what is no model of Keras."""
+    """Raises for what is no model of Keras 3."""
+    _validation.not_of_keras_2("model", model)
     if not isinstance(model, keras.Model):
         raise ValueError(
             f"`model` must be a Keras model. Received: {model!r} of type "

@@ -230,7 +230,9 @@ def _away_from_ends(angle: Tensor) -> Tensor:
     smallest = math.sqrt(
         _numerics.resolution(_numerics.computation_dtype(angle))
     )
-    return ops.clip(angle, smallest, math.pi - smallest)
+    # Not by `ops.clip`, which on PyTorch rounds its bounds to `floatx`.
+    angle = _backend.at_least(angle, smallest)
+    return -_backend.at_least(-angle, smallest - math.pi)
 
 
 def _with_slope(value: Tensor, slope: Tensor | float, cosine: Tensor) -> Tensor:

@@ -14,13 +14,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mhe import _backend
+from keras_mhe import _backend, _numerics
 from keras_mhe._typing import Tensor
 from keras_mhe.functional._logits import Margin, cosines, with_margin
 
 #: Logit of a column that does not count, far below all others; it also
-#: stands in column 0 of sampled logits, by which a loss knows them.
-MASKED = -1e30
+#: stands in column 0 of sampled logits, by which a loss knows them. A power of
+#: two, so that it is the same number in float32 and float64.
+MASKED = -(2.0**100)
 
 
 def draw_classes(units: int, num_drawn: int, seed: Any) -> Tensor:
@@ -49,6 +50,12 @@ def draw_classes(units: int, num_drawn: int, seed: Any) -> Tensor:
     return (numbers[0] % units + begins + inside) % units
 
 
+def step_back(seed: Any) -> None:
+    """Lets a `keras.random.SeedGenerator` give its last seed again."""
+    state = seed.state
+    state.assign(state - ops.convert_to_tensor([0, 1], dtype=state.dtype))
+
+
 def sampled_logits(
     features: Tensor,
     kernel: Tensor,
@@ -74,6 +81,9 @@ def sampled_logits(
         classes of the rows, the drawn ones.
     """
     kernel = ops.convert_to_tensor(kernel)
+    # Before columns are taken, so that the gradients of one that is taken
+    # several times do not meet in half precision.
+    kernel = ops.cast(kernel, _numerics.computation_dtype(kernel))
     units = ops.shape(kernel)[1]
     batch, num_drawn = ops.shape(labels)[0], ops.shape(drawn)[0]
     dtype = _backend.INDEX_DTYPE
@@ -94,8 +104,9 @@ def sampled_logits(
     weight = ops.cast(units, logits.dtype) / ops.cast(num_drawn, logits.dtype)
     is_drawn = column >= ops.cast(batch, column.dtype)
     logits = logits + ops.where(is_drawn, ops.log(weight), 0.0)
-    logits = ops.where(counts, logits, MASKED)
-    mark = ops.zeros_like(logits[:, :1]) + MASKED
+    masked = ops.convert_to_tensor(MASKED, dtype=logits.dtype)
+    logits = ops.where(counts, logits, masked)
+    mark = ops.zeros_like(logits[:, :1]) + masked
     return ops.concatenate([mark, logits], axis=1)
 
 
@@ -111,5 +122,6 @@ def target_columns(logits: Tensor, labels: Tensor) -> Tensor:
     """
     labels = ops.cast(labels, _backend.INDEX_DTYPE)
     row = _backend.indices(ops.shape(logits)[0])
-    is_sampled = ops.equal(logits[:, 0], ops.cast(MASKED, logits.dtype))
+    masked = ops.convert_to_tensor(MASKED, dtype=logits.dtype)
+    is_sampled = ops.equal(logits[:, 0], masked)
     return ops.where(is_sampled, row + 1, labels)

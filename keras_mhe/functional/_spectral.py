@@ -246,9 +246,8 @@ def limited_spectral_norm(
     # Not what is too much subtracted: of a huge kernel nothing would be left
     # but rounding errors.
     is_above = values > max_value
-    clipped = _backend.matmul(
-        left * ops.where(is_above, max_value, values), right
-    )
+    lowered = -_backend.at_least(-values, -max_value)
+    clipped = _backend.matmul(left * lowered, right)
     limited = kernel_of_columns(clipped, weights.shape, neuron_axis)
     return ops.where(is_above[0], ops.cast(limited, weights.dtype), weights)
 

@@ -2,17 +2,23 @@
 
 import inspect
 import math
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_mhe import _numerics, _validation
+from keras_mhe import _backend, _numerics, _validation
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
 from keras_mhe.functional import cosines
 from keras_mhe.functional._logits import is_target, with_margin
-from keras_mhe.functional._sampling import draw_classes, sampled_logits
+from keras_mhe.functional._sampling import (
+    draw_classes,
+    sampled_logits,
+    step_back,
+)
 from keras_mhe.layers._inputs import (
     checked_labels,
     features_and_labels,
@@ -61,25 +67,29 @@ class AngularMargin(keras.layers.Layer):  # type: ignore[misc]
         kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
     Call arguments:
-        inputs: The features, or the pair of features and labels. Features
-            are a float tensor of shape `(batch, dim)`; labels an integer
-            tensor of shape `(batch,)` or `(batch, 1)`, in `[0, units)`. A
-            label outside raises `ValueError`; inside a compiled function,
-            where it cannot be seen, the sample has no class of its own and no
-            margin, and the energy takes the nearest class; with `sample_rate`
-            below 1 that is its own class too.
+        inputs: The features, a float tensor of shape `(batch, dim)`, or the
+            pair of features and labels.
+        labels: `None`, or the labels, here or in the pair: whole numbers in
+            `[0, units)`, shape `(batch,)` or `(batch, 1)`, integers or floats
+            of a dtype that holds all of them. A label outside raises
+            `ValueError`; inside a compiled function, where it cannot be seen,
+            the sample has no class of its own and no margin, and the energy
+            takes the nearest class; with `sample_rate` below 1 that is its
+            own class too. A fraction raises too, and is cut off there.
         training: Bool. Only if it is true and labels are given there are
             margin, energy, and a count of the step; otherwise the plain
-            logits of the classes, and labels are ignored.
+            logits of the classes, and labels are ignored. Without labels in
+            training a head that has any of this warns, once.
 
     Input shape:
-        `(batch, dim)`, or `((batch, dim), (batch,))`.
+        `(batch, dim)`, or `((batch, dim), (batch,))`, or both as arguments
+        of their own.
 
     Output shape:
         `(batch, units)`, float32 under every policy (float64 under
         `"float64"`): logits for a softmax cross-entropy with
-        `from_logits=True`. Features are not cast down and class vectors are
-        kept in float32.
+        `from_logits=True`. Features are not cast down, and class vectors are
+        kept in float32 too.
 
     Sampling:
         With `sample_rate` below 1 a training step touches
@@ -100,7 +110,9 @@ class AngularMargin(keras.layers.Layer):  # type: ignore[misc]
         step: Training steps done, an int32 weight. Saved with the model.
             Counted in each call with labels in training, so once in a step
             on every backend if the model calls the head once; a head that is
-            not `trainable` counts too, and adds its energy.
+            not `trainable` counts too, and adds its energy. What
+            `keras.RematScope` computes again on PyTorch is not counted again;
+            on TensorFlow and JAX it leaves heads alone.
 
     Raises:
         ValueError: If an argument is outside its range, if `energy` has no
@@ -171,6 +183,7 @@ class AngularMargin(keras.layers.Layer):  # type: ignore[misc]
         self.seed = seed
         if self.sample_rate < 1.0:
             self.seed_generator = keras.random.SeedGenerator(seed)
+        self._has_warned = False
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
@@ -181,6 +194,7 @@ class AngularMargin(keras.layers.Layer):  # type: ignore[misc]
         self.kernel = self.add_weight(
             name="kernel",
             shape=(dim, self.units),
+            dtype=self._logits_dtype,
             initializer=self.kernel_initializer,
             regularizer=self.kernel_regularizer,
             constraint=self.kernel_constraint,
@@ -200,19 +214,21 @@ class AngularMargin(keras.layers.Layer):  # type: ignore[misc]
             name="step",
         )
 
-    def call(self, inputs: Any, training: bool | None = None) -> Tensor:
+    def call(
+        self, inputs: Any, labels: Any = None, training: bool | None = None
+    ) -> Tensor:
         """Returns logits, with a margin for training with labels."""
-        features, labels = features_and_labels(inputs)
+        features, labels = features_and_labels(inputs, labels)
+        features_shape(features.shape)
         dtype = _numerics.computation_dtype(self.kernel)
         features = ops.cast(features, dtype)
         if labels is None or not training:
+            if training:
+                self._warn_of_missing_labels()
             return self.logits(features)
         labels = checked_labels(labels, self.units)
         _validation.one_label_for_each(features.shape[0], labels.shape[0])
-        # A tensor of its own, which the assignment does not change.
-        done = self.step + 1
-        self.step.assign(done)
-        return self._training_logits(features, labels, done - 1)
+        return self._training_logits(features, labels, self._count())
 
     def logits(self, features: Tensor) -> Tensor:
         """Returns the plain logits, shape `(batch, units)`."""
@@ -255,16 +271,23 @@ class AngularMargin(keras.layers.Layer):  # type: ignore[misc]
         return (*features_shape(input_shape)[:-1], self.units)
 
     def compute_output_spec(
-        self, inputs: Any, training: bool | None = None
+        self, inputs: Any, labels: Any = None, training: bool | None = None
     ) -> keras.KerasTensor:
         """Returns the logits' shape and dtype."""
-        is_pair = isinstance(inputs, list | tuple)
-        shape = inputs[0].shape if is_pair else inputs.shape
-        is_wide = self.variable_dtype == "float64"
-        return keras.KerasTensor(
-            self.compute_output_shape(shape),
-            dtype="float64" if is_wide else "float32",
-        )
+        features, labels = features_and_labels(inputs, labels)
+        if labels is not None:
+            dtype = keras.backend.standardize_dtype(labels.dtype)
+            _validation.labels_can_be_classes(labels.shape, dtype, self.units)
+        shape = self.compute_output_shape(features.shape)
+        return keras.KerasTensor(shape, dtype=self._logits_dtype)
+
+    def rematerialized_call(
+        self, layer_call: Callable[..., Tensor], *args: Any, **kwargs: Any
+    ) -> Callable[..., Tensor]:
+        """Returns what `keras.RematScope` calls in place of `call`."""
+        if not _backend.SEES_RECOMPUTATION:  # And would count it as a step.
+            return layer_call
+        return super().rematerialized_call(layer_call, *args, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments as plain JSON values."""
@@ -292,6 +315,33 @@ class AngularMargin(keras.layers.Layer):  # type: ignore[misc]
             ),
         }
 
+    @property
+    def _logits_dtype(self) -> str:
+        return "float64" if self.variable_dtype == "float64" else "float32"
+
+    def _warn_of_missing_labels(self) -> None:
+        """Warns once, unless there is nothing to miss."""
+        is_plain = type(self) is AngularMargin and self.energy is None
+        if self._has_warned or (is_plain and self.sample_rate == 1.0):
+            return
+        self._has_warned = True
+        warnings.warn(
+            f"`{type(self).__name__}` {self.name!r} is in training without "
+            "labels: no margin, no energy, and no step is counted. Call it "
+            "with labels, as `head(features, labels)`, in a model that takes "
+            "both.",
+            stacklevel=2,
+        )
+
+    def _count(self) -> Tensor:
+        """Counts a training step, and returns how many came before it."""
+        if _backend.is_recomputing():
+            return self.step - 1
+        # A tensor of its own, which the assignment does not change.
+        done = self.step + 1
+        self.step.assign(done)
+        return done - 1
+
     def _training_logits(
         self, features: Tensor, labels: Tensor, step: Tensor
     ) -> Tensor:
@@ -299,11 +349,13 @@ class AngularMargin(keras.layers.Layer):  # type: ignore[misc]
         drawn = None
         if self.sample_rate < 1.0:
             num_drawn = math.ceil(self.sample_rate * self.units)
+            if _backend.is_recomputing():
+                step_back(self.seed_generator)
             drawn = draw_classes(self.units, num_drawn, self.seed_generator)
         if self.energy is not None:
             energy = self.energy(self.kernel, anchors=labels, others=drawn)
             factor = ops.cast(self._energy_factor(step), energy.dtype)
-            self.add_loss(factor * energy)
+            self.add_loss(_backend.loss_summand(factor * energy))
         self.add_losses(features)
         if drawn is None:
             return self.margin_logits(features, labels, step)

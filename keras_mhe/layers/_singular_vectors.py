@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import keras
 from keras import ops
 
-from keras_mhe import _numerics, _validation
+from keras_mhe import _backend, _numerics, _validation
 from keras_mhe._kernel_axes import KernelAxes
 from keras_mhe._typing import KerasObject, Tensor
 from keras_mhe.functional import power_iteration, rayleigh_quotient
@@ -90,7 +90,9 @@ class SingularVectors:
                 shape=(size,),
                 # Evaluated when the weight gets its value, after the kernel.
                 initializer=lambda shape, dtype: self._iterated(
-                    self._random_direction(), _INITIAL_ITERATIONS
+                    self._wide_kernel(),
+                    self._random_direction(),
+                    _INITIAL_ITERATIONS,
                 )[side],
                 dtype=self._dtype,
                 trainable=False,
@@ -115,44 +117,67 @@ class SingularVectors:
         return variable
 
     def stored(self) -> tuple[Tensor, Tensor]:
-        """Returns copies of both, which a later `move` does not overwrite."""
+        """Returns copies of both, which moving does not overwrite."""
         return ops.copy(self.u.value), ops.copy(self.v.value)
-
-    def move(
-        self, iterations: int, *, stop_gradient: bool
-    ) -> tuple[Tensor, Tensor]:
-        """Improves, stores and returns both vectors."""
-        return self._store(
-            self._iterated(self.u.value, iterations, stop_gradient)
-        )
 
     def restart(self, iterations: int) -> None:
         """Begins anew with the random direction of the beginning."""
-        self._store(self._iterated(self._random_direction(), iterations))
+        start = self._random_direction()
+        self._store(self._iterated(self._wide_kernel(), start, iterations))
 
-    def normalized(self, vectors: tuple[Tensor, Tensor]) -> Tensor:
+    def normalized(self) -> Tensor:
         """Returns the kernel divided by its spectral norm."""
-        kernel = self.kernel.value
+        return self._divided(self._wide_kernel(), self.stored())
+
+    def moved_and_normalized(
+        self, iterations: int, *, stop_gradient: bool
+    ) -> Tensor:
+        """Improves both vectors, and returns the kernel divided by its norm.
+
+        A call that gradient checkpointing makes again leaves the vectors as
+        the first one left them, with which it computed.
+        """
+        kernel = self._wide_kernel()
+        is_recomputing = _backend.is_recomputing()
+        if is_recomputing and stop_gradient:
+            return self._divided(kernel, self.stored())
+        vectors = self._iterated(
+            kernel, self.u.value, iterations, stop_gradient
+        )
+        if not is_recomputing:
+            self._store(vectors)
+        return self._divided(kernel, vectors)
+
+    def _wide_kernel(self) -> Tensor:
+        """The kernel, cast once: so gradients meet in float32 at least."""
+        return ops.cast(self.kernel.value, self._dtype)
+
+    def _divided(
+        self, kernel: Tensor, vectors: tuple[Tensor, Tensor]
+    ) -> Tensor:
         sigma = rayleigh_quotient(
             kernel, *vectors, neuron_axis=self._axes.neuron_axis
         )
-        return divided_by_norm(kernel, sigma)
+        return ops.cast(divided_by_norm(kernel, sigma), self.kernel.dtype)
 
     def _random_direction(self) -> Tensor:
         return self._random((self._num_neurons,), dtype=self._dtype)
 
     def _iterated(
-        self, start: Tensor, iterations: int, stop_gradient: bool = True
+        self,
+        kernel: Tensor,
+        start: Tensor,
+        iterations: int,
+        stop_gradient: bool = True,
     ) -> tuple[Tensor, Tensor]:
         return power_iteration(
-            self.kernel.value,
+            kernel,
             start,
             iterations=iterations,
             neuron_axis=self._axes.neuron_axis,
             stop_gradient=stop_gradient,
         )
 
-    def _store(self, vectors: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    def _store(self, vectors: tuple[Tensor, Tensor]) -> None:
         self.u.assign(ops.stop_gradient(vectors[0]))
         self.v.assign(ops.stop_gradient(vectors[1]))
-        return vectors

@@ -1,11 +1,12 @@
 """Spectral normalization as a parametrisation of another layer's kernels."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_mhe import _validation
+from keras_mhe import _backend, _validation
 from keras_mhe._kernel_axes import KernelAxes, kernel_axes
 from keras_mhe._registration import register
 from keras_mhe._typing import KerasObject, Tensor
@@ -118,6 +119,7 @@ class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
                 "`dtype` is that of the wrapped layer; give it to that. "
                 f"Received: dtype={kwargs['dtype']!r}."
             )
+        _validation.not_of_keras_2("layer", layer)
         self.power_iterations = _validation.positive_integer(
             "power_iterations", power_iterations
         )
@@ -149,6 +151,9 @@ class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
     def build(self, input_shape: Any = None) -> None:
         """Builds the wrapped layer and the vectors of its kernels."""
         super().build(input_shape)
+        # What `keras.RematScope` computes again it would with raw kernels.
+        for layer in self.layer._flatten_layers():
+            layer.rematerialized_call = _as_it_is
         self._vectors = tuple(
             SingularVectors(self.layer, axes, self.add_weight)
             for axes in self._find_kernels()
@@ -198,14 +203,14 @@ class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
         normalized = {}
         # A loop, because torch.compile does not follow a comprehension.
         for vectors in self._vectors:
-            if moves:
-                pair = vectors.move(
+            normalized[id(vectors.kernel)] = (
+                vectors.moved_and_normalized(
                     self.power_iterations,
                     stop_gradient=not self.differentiate_vectors,
                 )
-            else:
-                pair = vectors.stored()
-            normalized[id(vectors.kernel)] = vectors.normalized(pair)
+                if moves
+                else vectors.normalized()
+            )
         variables = self.layer.variables
         # All of them, since the scope hides those of the scopes around it.
         with keras.StatelessScope(
@@ -229,6 +234,14 @@ class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
                 variable.assign(value)
         return outputs
 
+    def rematerialized_call(
+        self, layer_call: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> Callable[..., Any]:
+        """Returns what `keras.RematScope` calls in place of `call`."""
+        if not _backend.SEES_RECOMPUTATION:  # And would move the vectors.
+            return layer_call
+        return super().rematerialized_call(layer_call, *args, **kwargs)
+
     def normalized_kernels(self) -> list[Tensor]:
         """Returns what the layer computes with at inference, `W / sigma`.
 
@@ -239,7 +252,7 @@ class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
             ValueError: If the layer is not built.
         """
         self._check_built()
-        return [v.normalized(v.stored()) for v in self._vectors]
+        return [vectors.normalized() for vectors in self._vectors]
 
     def _check_built(self) -> None:
         if not self.built:
@@ -325,6 +338,12 @@ class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
                 for path, axis in self.kernels.items()
             },
         }
+
+
+def _as_it_is(
+    layer_call: Callable[..., Any], *args: Any, **kwargs: Any
+) -> Callable[..., Any]:
+    return layer_call
 
 
 def _checked_kernels(kernels: Any) -> dict[str, int | tuple[int, ...]]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_mhe import _validation
+from keras_mhe import _backend, _validation
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
 from keras_mhe.functional import feature_norms, multiplicative_angular_margin
@@ -243,7 +243,8 @@ class SphereFaceR(AngularMargin):
         """Adds the soft normalisation's loss."""
         if self.feature_norm == "soft":
             excess = feature_norms(features) - self.scale
-            self.add_loss(self.soft_weight * ops.mean(ops.square(excess)))
+            loss = self.soft_weight * ops.mean(ops.square(excess))
+            self.add_loss(_backend.loss_summand(loss))
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments as plain JSON values."""

@@ -105,6 +105,7 @@ class SphereFace2(AngularMargin):
         self.bias = self.add_weight(
             name="bias",
             shape=(1,),
+            dtype=self._logits_dtype,
             initializer=keras.initializers.Constant(self.first_bias()),
             autocast=False,
         )
@@ -142,10 +143,8 @@ class SphereFace2(AngularMargin):
         """Returns the logits of a training step, shape `(batch, units)`."""
         targets = is_target(labels, self.units)
         similarities = self._similarities(features)
-        margins = ops.where(targets, -self.margin, self.margin)
-        return self._logits(
-            similarities + ops.cast(margins, similarities.dtype)
-        )
+        signs = ops.cast(ops.where(targets, -1, 1), similarities.dtype)
+        return self._logits(similarities + self.margin * signs)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments as plain JSON values."""

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_mhe import _validation
+from keras_mhe import _numerics, _validation
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
 from keras_mhe.functional._logits import is_target
@@ -30,8 +30,8 @@ class OneVsAllCrossentropy(keras.losses.Loss):  # type: ignore[misc]
             `keras.losses.Loss`. Defaults to `"sum_over_batch_size"`.
         name: Name of the loss. Defaults to `"one_vs_all_crossentropy"`.
         dtype: Dtype of the computation and of the labels, as of
-            `keras.losses.Loss`; float32 holds labels up to 16,777,216,
-            bfloat16 up to 256. Defaults to `None`.
+            `keras.losses.Loss`, but float32 for shorter ones, which holds
+            labels up to 16,777,216. Defaults to `None`.
 
     Call arguments:
         y_true: Integer labels in `[0, classes)`, shape `(batch,)` or
@@ -39,7 +39,8 @@ class OneVsAllCrossentropy(keras.losses.Loss):  # type: ignore[misc]
         y_pred: Logits, shape `(batch, classes)`.
 
     Raises:
-        ValueError: If an argument is outside its range.
+        ValueError: If an argument is outside its range; on the call, if
+            `y_true` or `y_pred` has another shape.
 
     Example:
         >>> import numpy as np
@@ -61,6 +62,7 @@ class OneVsAllCrossentropy(keras.losses.Loss):  # type: ignore[misc]
         name: str = "one_vs_all_crossentropy",
         dtype: Any = None,
     ) -> None:
+        dtype = _numerics.wide_dtype(dtype)
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.positive_weight = _validation.share(
             "positive_weight", positive_weight
@@ -69,14 +71,13 @@ class OneVsAllCrossentropy(keras.losses.Loss):  # type: ignore[misc]
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Returns the loss of each sample, shape `(batch,)`."""
-        _validation.one_label_in_a_row(y_true.shape)
+        _validation.one_label_in_a_row(y_true.shape, y_pred.shape)
         targets = is_target(ops.reshape(y_true, (-1,)), ops.shape(y_pred)[-1])
         losses = ops.softplus(ops.where(targets, -y_pred, y_pred))
-        weights = ops.where(
-            targets, self.positive_weight, 1.0 - self.positive_weight
-        )
-        weights = ops.cast(weights, losses.dtype)
-        return self.factor * ops.sum(weights * losses, axis=-1)
+        own = ops.sum(ops.where(targets, losses, 0.0), axis=-1)
+        others = ops.sum(ops.where(targets, 0.0, losses), axis=-1)
+        weight = self.positive_weight
+        return self.factor * (weight * own + (1.0 - weight) * others)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments as plain JSON values."""

@@ -25,9 +25,9 @@ class SampledCrossentropy(keras.losses.Loss):  # type: ignore[misc]
         reduction: How the samples' losses are joined, as of
             `keras.losses.Loss`. Defaults to `"sum_over_batch_size"`.
         name: Name of the loss. Defaults to `"sampled_crossentropy"`.
-        dtype: Dtype of labels and logits, as of `keras.losses.Loss`; float32
-            holds labels up to 16,777,216, and float16 neither many labels
-            nor sampled logits. Defaults to `None`.
+        dtype: Dtype of labels and logits, as of `keras.losses.Loss`, but
+            float32 for shorter ones, which holds labels up to 16,777,216.
+            Defaults to `None`.
 
     Call arguments:
         y_true: Integer labels in `[0, classes)`, shape `(batch,)` or
@@ -35,7 +35,7 @@ class SampledCrossentropy(keras.losses.Loss):  # type: ignore[misc]
         y_pred: Logits, shape `(batch, columns)`.
 
     Raises:
-        ValueError: If `y_true` has another shape.
+        ValueError: If `y_true` or `y_pred` has another shape.
 
     Example:
         >>> import numpy as np
@@ -60,13 +60,13 @@ class SampledCrossentropy(keras.losses.Loss):  # type: ignore[misc]
         name: str = "sampled_crossentropy",
         dtype: Any = None,
     ) -> None:
+        dtype = _numerics.wide_dtype(dtype)
         super().__init__(name=name, reduction=reduction, dtype=dtype)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Returns the loss of each sample, shape `(batch,)`."""
-        _validation.one_label_in_a_row(y_true.shape)
+        _validation.one_label_in_a_row(y_true.shape, y_pred.shape)
         labels = ops.reshape(y_true, (-1,))
-        y_pred = ops.cast(y_pred, _numerics.computation_dtype(y_pred))
         return keras.losses.sparse_categorical_crossentropy(
             target_columns(y_pred, labels), y_pred, from_logits=True
         )

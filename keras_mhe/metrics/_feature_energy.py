@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_mhe import _validation
+from keras_mhe import _numerics, _validation
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
 from keras_mhe.functional import hyperspherical_energy
@@ -22,7 +22,8 @@ class FeatureEnergy(keras.metrics.Mean):  # type: ignore[misc]
     count by their pairs, so a smaller last one does no harm. In full space
     the expected value is the same for all sizes of a batch; in half space
     it is not, since `1 / (2N - 1)` of the pairs of `N` features are of a
-    feature and its own opposite.
+    feature and its own opposite. Features that padding left at zero, that a
+    mask or that the weight 0 hides, are not counted.
 
     Args:
         power: Real number >= 0. 0 is the logarithm. Defaults to `2`.
@@ -30,18 +31,23 @@ class FeatureEnergy(keras.metrics.Mean):  # type: ignore[misc]
         half_space: Bool. Whether opposite features count too. Defaults to
             `False`.
         name: Name of the metric. Defaults to `"feature_energy"`.
-        dtype: Dtype of the mean, as of `keras.metrics.Metric`. Defaults to
-            `None`.
+        dtype: Dtype of the mean, as of `keras.metrics.Metric`, but float32
+            for shorter ones. Defaults to `None`.
 
     Call arguments:
         y_true: Ignored, as `compile(metrics=...)` hands it over; may be
             `None`.
-        y_pred: Features, shape `(batch, dim)`. Zeros count as orthogonal to
-            all others; NaN or infinity makes the metric NaN.
-        sample_weight: Ignored.
+        y_pred: Features, shape `(batch, dim)`, or with more axes between
+            them, as a sequence has: all positions of the batch are features,
+            except those that Keras' mask hides. NaN or infinity makes the
+            metric NaN.
+        sample_weight: `None`, or weights of shape `(batch,)`, or of the shape
+            of `y_pred` without its last axis. A feature with the weight 0 is
+            left out; all others count the same.
 
     Raises:
-        ValueError: If an argument is outside its range.
+        ValueError: If an argument is outside its range; on the call, if
+            `y_pred` has one axis.
 
     Example:
         >>> import numpy as np
@@ -64,7 +70,7 @@ class FeatureEnergy(keras.metrics.Mean):  # type: ignore[misc]
         name: str = "feature_energy",
         dtype: Any = None,
     ) -> None:
-        super().__init__(name=name, dtype=dtype)
+        super().__init__(name=name, dtype=_numerics.wide_dtype(dtype))
         potential = Potential(power=power, distance=distance)
         self.power = potential.power
         self.distance = potential.distance
@@ -74,7 +80,14 @@ class FeatureEnergy(keras.metrics.Mean):  # type: ignore[misc]
         self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None
     ) -> None:
         """Adds the pairs of a batch of features."""
+        mask = getattr(y_pred, "_keras_mask", None)
         features = ops.convert_to_tensor(y_pred)
+        _validation.features_of_batch(features.shape)
+        for weights in (mask, sample_weight):
+            if weights is not None:
+                is_counted = _along_features(weights, features)
+                features = ops.where(is_counted, features, 0.0)
+        features = ops.reshape(features, (-1, ops.shape(features)[-1]))
         energy = hyperspherical_energy(
             features,
             power=self.power,
@@ -85,7 +98,8 @@ class FeatureEnergy(keras.metrics.Mean):  # type: ignore[misc]
         # The energy takes NaN for zeros; here it shows that a model diverged.
         is_finite = ops.all(ops.isfinite(features))
         energy = ops.where(is_finite, energy, math.nan)
-        size = ops.cast(ops.shape(features)[0], self.dtype)
+        is_counted = ops.any(ops.not_equal(features, 0), axis=-1)
+        size = ops.sum(ops.cast(is_counted, self.dtype))
         pairs = 0.5 * size * (size - 1.0)
         if self.half_space:
             pairs = ops.where(size > 1.0, size * (2.0 * size - 1.0), 0.0)
@@ -100,3 +114,11 @@ class FeatureEnergy(keras.metrics.Mean):  # type: ignore[misc]
             "name": self.name,
             "dtype": self.dtype,
         }
+
+
+def _along_features(weights: Tensor, features: Tensor) -> Tensor:
+    """Returns where weights are not 0, with as many axes as the features."""
+    is_counted = ops.not_equal(ops.convert_to_tensor(weights), 0)
+    shape = ops.shape(is_counted)
+    ones = (1,) * (len(features.shape) - len(shape))
+    return ops.reshape(is_counted, (*shape, *ones))

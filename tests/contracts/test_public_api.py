@@ -274,3 +274,18 @@ def test_unsupported_backend_is_named():
     )
     assert finished.returncode == 1
     assert "KERAS_BACKEND='numpy'" in finished.stderr
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        keras_mhe.audit,
+        keras_mhe.analysis.neuron_kernels,
+        lambda model: keras_mhe.regularize(model, keras_mhe.MHE()),
+    ],
+)
+def test_models_of_keras_2_are_named(function):
+    module = {"__module__": "tf_keras.src.engine.training"}
+    kind = type("Functional", (type("Model", (), module),), {})
+    with pytest.raises(ValueError, match="`model` must be made by Keras 3"):
+        function(kind())

@@ -81,6 +81,34 @@ def test_labels_out_of_range_are_the_nearest_class(monkeypatch):
     np.testing.assert_array_equal(*results)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_gradient_of_a_short_kernel_whose_columns_repeat(dtype):
+    features = RNG.normal(size=(600, 4)).astype("float32")
+    features[:, 0] += 2.0
+
+    def loss(kernel, labels, drawn):
+        logits = sampled_logits(
+            ops.convert_to_tensor(features),
+            kernel,
+            labels,
+            drawn,
+            scale=SCALE,
+            margin=lambda cosine: cosine - MARGIN,
+        )
+        return ops.sum(ops.where(logits > MASKED / 2, logits, 0.0))
+
+    kernel = ops.convert_to_numpy(
+        ops.cast(ops.cast(ops.convert_to_tensor(KERNEL), dtype), "float32")
+    )
+    labels = np.full(600, 7, "int32")
+    short, expected = (
+        value_and_grad(loss, kernel, labels, [1, 2], dtype=computed).gradient
+        for computed in (dtype, "float32")
+    )
+    largest = np.abs(expected).max()
+    np.testing.assert_allclose(short, expected, atol=0.01 * largest)
+
+
 def full_logits():
     """Logits with margin against all classes."""
     logits = SCALE * ops.convert_to_numpy(cosines(FEATURES, KERNEL))

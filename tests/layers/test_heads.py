@@ -2,6 +2,7 @@
 
 import inspect
 import math
+from contextlib import nullcontext
 
 import keras
 import numpy as np
@@ -57,12 +58,29 @@ def test_plain_logits(name):
     expected = expected_logits(head, FEATURES, None)
     for logits in (
         head(FEATURES),
-        head(FEATURES, training=True),
         head((FEATURES, LABELS)),
-        head((FEATURES, LABELS), training=False),
+        head(FEATURES, LABELS, training=False),
     ):
         np.testing.assert_allclose(numpy(logits), expected, atol=1e-4)
     assert int(numpy(head.step)) == 0
+
+
+@each_head
+def test_training_without_labels_warns_once(name):
+    head = built(name)
+    expected = expected_logits(head, FEATURES, None)
+    plain = name == "AngularMargin"  # It has nothing to miss.
+    message = "is in training without labels: no margin, no energy"
+    with nullcontext() if plain else pytest.warns(UserWarning, match=message):
+        logits = head(FEATURES, training=True)
+    np.testing.assert_allclose(numpy(logits), expected, atol=1e-4)
+    head(FEATURES, training=True)
+    assert int(numpy(head.step)) == 0
+
+
+def test_training_without_labels_misses_an_energy():
+    with pytest.warns(UserWarning, match="'plain' is in training without"):
+        AngularMargin(5, energy=MHE(), name="plain")(FEATURES, training=True)
 
 
 @each_head
@@ -131,12 +149,43 @@ def Frozen(head, kernel):  # noqa: N802
     return frozen
 
 
-@pytest.mark.parametrize("labels", [LABELS[:, None], LABELS.astype("uint8")])
-def test_forms_of_labels(labels):
-    head = built("CosFace")
-    logits = head([FEATURES, labels], training=True)
+@pytest.mark.parametrize(
+    "labels",
+    [
+        LABELS[:, None],
+        LABELS.astype("uint8"),
+        LABELS.astype("float32"),
+        LABELS.astype("float16")[:, None],
+    ],
+    ids=["column", "uint8", "float32", "float16"],
+)
+@pytest.mark.parametrize("form", ["pair", "positional", "keyword"])
+def test_forms_of_labels(form, labels):
+    head = built("CosFace", energy=MHE())
+    logits = {
+        "pair": lambda: head([FEATURES, labels], training=True),
+        "positional": lambda: head(FEATURES, labels, training=True),
+        "keyword": lambda: head(FEATURES, labels=labels, training=True),
+    }[form]()
     np.testing.assert_allclose(
         numpy(logits), expected_logits(head, FEATURES, LABELS), atol=1e-4
+    )
+    expected = numpy(MHE()(head.kernel, anchors=LABELS))
+    np.testing.assert_allclose(numpy(head.losses[-1]), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_traced_float_labels(mode):
+    head = built("CosFace")
+
+    def loss(features, labels):
+        labels = ops.cast(labels, "float32")
+        return weighted_sum(stateless(head, (features, labels), head.kernel))
+
+    traced = value_and_grad(loss, FEATURES, LABELS, mode=mode).value
+    logits = ops.convert_to_tensor(expected_logits(head, FEATURES, LABELS))
+    np.testing.assert_allclose(
+        traced, numpy(weighted_sum(ops.cast(logits, "float32"))), rtol=1e-4
     )
 
 
@@ -219,13 +268,13 @@ def test_logits_keep_float32(name, policy):
     logits = head((features, LABELS), training=True)
     expected = "float64" if policy == "float64" else "float32"
     assert keras.backend.standardize_dtype(logits.dtype) == expected
-    tolerance = 1e-2 if policy == "float16" else 1e-4
     np.testing.assert_allclose(
         numpy(logits),
         expected_logits(head, FEATURES.astype("float16"), LABELS),
-        atol=tolerance,
+        atol=1e-4,
     )
     assert keras.backend.standardize_dtype(head.losses[-1].dtype) == expected
+    assert {weight.dtype for weight in head.trainable_weights} == {expected}
 
 
 # Configuration.
@@ -276,11 +325,27 @@ def test_labels_out_of_range(name, wrong):
 
 
 @pytest.mark.parametrize(
-    "labels", [LABELS.astype("float32"), np.eye(6, UNITS, dtype="int32")]
+    ("labels", "message"),
+    [
+        (np.eye(6, UNITS, dtype="int32"), "`labels` must be integers of shape"),
+        (LABELS == 0, "`labels` must be integers of shape .* dtype=bool"),
+        (LABELS + 0.5, r"`labels` must be in \[0, 4\].* Received: 0.5"),
+        (LABELS * math.nan, r"`labels` must be in \[0, 4\].* Received: nan"),
+    ],
 )
-def test_labels_are_not_a_vector_of_integers(labels):
-    with pytest.raises(ValueError, match="`labels` must be integers of shape"):
+def test_labels_that_are_no_classes(labels, message):
+    with pytest.raises(ValueError, match=message):
         built("ArcFace")((FEATURES, labels), training=True)
+
+
+def test_float_labels_that_cannot_name_each_class():
+    message = (
+        "a head with 3000 classes must be .*dtype=float16, exact up to 2048"
+    )
+    features = keras.Input((DIM,))
+    with pytest.raises(ValueError, match=message):
+        ArcFace(3000)(features, keras.Input((), dtype="float16"))
+    assert ArcFace(2049)(features, keras.Input((), dtype="float16")).shape
 
 
 @pytest.mark.parametrize("shape", [(None, 4, 3), (None, None), (3,)])
@@ -289,10 +354,22 @@ def test_shape_of_features(shape):
         AngularMargin(5).build(shape)
 
 
-def test_three_inputs():
-    head = AngularMargin(5)
-    with pytest.raises(ValueError, match="Received: 3 inputs"):
-        head((FEATURES, LABELS, LABELS))
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([(FEATURES, LABELS, LABELS)], "Received: 3 inputs"),
+        ([(FEATURES, LABELS), LABELS], "A head takes labels once"),
+        ([{"x": FEATURES, "y": LABELS}], r"Received: a dictionary .*'x', 'y'"),
+        (
+            [FEATURES[:, None]],
+            r"Received: shape=\(6, 1, 3\). Reshape sequences",
+        ),
+    ],
+)
+def test_other_inputs(arguments, message):
+    for head in (AngularMargin(5), built("AngularMargin")):
+        with pytest.raises(ValueError, match=message):
+            head(*arguments)
 
 
 @pytest.mark.parametrize(

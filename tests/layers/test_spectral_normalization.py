@@ -255,6 +255,29 @@ def test_gradient_by_the_raw_kernel():
     np.testing.assert_allclose(gradient, expected, atol=2e-3)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_gradients_of_a_short_kernel_meet_in_float32(dtype):
+    kernel = np.outer(RNG.normal(size=8), RNG.normal(size=5))
+    kernel += 0.03 * RNG.normal(size=(8, 5))  # So that they nearly cancel.
+    kernel = ops.cast(kernel.astype("float32"), dtype)
+    gradients = []
+    for computed in ("float32", dtype):
+        layer = SpectralNormalization(layers.Dense(5, dtype=computed))
+        layer.build((None, 8))
+        layer.layer.kernel.assign(ops.cast(kernel, computed))
+        layer.converge(20)
+
+        def loss(w, layer=layer):
+            with keras.StatelessScope([(layer.layer.kernel, w)]):
+                (normalized,) = layer.normalized_kernels()
+            return ops.sum(ops.cast(normalized * kernel, "float32"))
+
+        wide = as_array(ops.cast(kernel, "float32"))
+        gradients.append(value_and_grad(loss, wide, dtype=computed).gradient)
+    largest = np.abs(gradients[0]).max()
+    np.testing.assert_allclose(gradients[1], gradients[0], atol=0.01 * largest)
+
+
 # When vectors move.
 
 
@@ -618,6 +641,9 @@ def test_wrong_arguments():
         SpectralNormalization(wrapped, 0)
     with pytest.raises(ValueError, match="`dtype` is that of the wrapped"):
         SpectralNormalization(wrapped, dtype="float16")
+    old = type("Dense", (), {"__module__": "tf_keras.src.layers"})()
+    with pytest.raises(ValueError, match="`layer` must be made by Keras 3"):
+        SpectralNormalization(old)
     for kernels in ({}, ["kernel"], {1: -1}):
         with pytest.raises(ValueError, match="`kernels` must be a dictionary"):
             SpectralNormalization(wrapped, kernels=kernels)

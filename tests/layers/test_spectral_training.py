@@ -295,3 +295,29 @@ def test_loss_has_the_regularizer_of_the_raw_kernel():
     logits = model.predict(IMAGES, verbose=0)
     expected = as_float(model.loss(LABELS, logits)) + term
     np.testing.assert_allclose(logged, expected, rtol=1e-5)
+
+
+#: Which of the layers, and on PyTorch the model too, are computed again.
+SCOPES = {"one": {"mode": "list_of_layers", "layer_names": ["first"]}}
+if BACKEND == "torch":
+    SCOPES["all"] = {"mode": "full"}
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_gradient_checkpointing_changes_nothing(scope):
+    def trained(arguments):
+        keras.utils.set_random_seed(0)
+        with keras.RematScope(**arguments):
+            images = keras.Input((6, 6, 2))
+            convolution = layers.Conv2D(4, 3, activation="tanh")
+            features = SpectralNormalization(convolution, name="first")(images)
+            outputs = layers.Dense(3)(layers.Flatten()(features))
+            model = keras.Model(images, outputs)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.SGD(0.2), loss)
+        fit(model, epochs=2)
+        return [as_array(w) for w in model.weights]
+
+    weights, expected = trained(SCOPES[scope]), trained({"mode": None})
+    for actual, weight in zip(weights, expected, strict=True):
+        np.testing.assert_allclose(actual, weight, atol=1e-6)

@@ -378,6 +378,64 @@ def test_saved_in_a_model(name, tmp_path):
         np.testing.assert_allclose(actual, expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("form", ["positional", "keyword"])
+def test_labels_as_an_argument(form, tmp_path):
+    head = ArcFace(UNITS, scale=8.0)
+    images = keras.Input((6,))
+    labels = keras.Input(())  # Floats, as Keras makes them by default.
+    features = layers.Dense(4)(images)
+    logits = (
+        head(features, labels)
+        if form == "positional"
+        else head(features, labels=labels)
+    )
+    model = keras.Model([images, labels], logits)
+    model.compile(keras.optimizers.SGD(0.05), cross_entropy())
+    losses = fit(model, epochs=4)["loss"]
+    assert losses[-1] < losses[0]
+    assert int(ops.convert_to_numpy(head.step)) == 4 * STEPS
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(fit(loaded)["loss"], fit(model)["loss"], 1e-6)
+
+
+@each_way
+def test_sequential_model_warns(way):
+    model = keras.Sequential([keras.Input((6,)), ArcFace(UNITS)])
+    model.compile("sgd", cross_entropy(), **WAYS[way])
+    with pytest.warns(UserWarning, match="in training without labels") as seen:
+        model.fit(IMAGES, LABELS, batch_size=BATCH, epochs=2, verbose=0)
+    assert sum("without labels" in str(one.message) for one in seen) == 1
+    model.evaluate(IMAGES, LABELS, verbose=0)
+
+
+#: Which of the layers, and on PyTorch the model too, are computed again.
+SCOPES = {"one": {"mode": "list_of_layers", "layer_names": ["head"]}}
+if keras.backend.backend() == "torch":
+    SCOPES["all"] = {"mode": "full"}
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize("sample_rate", [1.0, 0.1])
+def test_gradient_checkpointing_changes_nothing(scope, sample_rate):
+    def trained(arguments):
+        keras.utils.set_random_seed(0)
+        with keras.RematScope(**arguments):
+            head = SphereFace(
+                40, energy=MHE(), sample_rate=sample_rate, seed=1, name="head"
+            )
+            model = functional_model(head, loss=SampledCrossentropy())
+            fit(model, epochs=2)
+        return model
+
+    model, expected = trained(SCOPES[scope]), trained({"mode": None})
+    assert int(ops.convert_to_numpy(model.layers[-1].step)) == 2 * STEPS
+    for actual, weight in zip(
+        model.get_weights(), expected.get_weights(), strict=True
+    ):
+        np.testing.assert_allclose(actual, weight, atol=1e-6)
+
+
 def test_weights_alone(tmp_path):
     model = functional_model(SphereFace(UNITS, energy=MHE()))
     fit(model)

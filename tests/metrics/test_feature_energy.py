@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
 from keras_mhe.metrics import FeatureEnergy
 from support import numpy_reference
@@ -48,6 +49,64 @@ def test_features_that_are_not_finite_are_seen():
 
 
 @pytest.mark.parametrize("half_space", [False, True])
+def test_padding_is_left_out(half_space):
+    padded = FEATURES.copy()
+    padded[[2, 5, 9]] = 0.0
+    weights = np.array([1.0, 3.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0, 0.5, 0.0])
+    masked = ops.convert_to_tensor(FEATURES)
+    masked._keras_mask = ops.convert_to_tensor(weights > 0.0)
+    living = FEATURES[weights > 0.0]
+    others = -FEATURES[:4]
+    values = [batch_energy(x, half_space=half_space) for x in (living, others)]
+    pairs = (91, 28) if half_space else (21, 6)
+    for features, sample_weight in (
+        (padded, None),
+        (FEATURES, weights),
+        (FEATURES, weights[:, None]),
+        (masked, None),
+    ):
+        metric = FeatureEnergy(half_space=half_space)
+        metric.update_state(None, features, sample_weight)
+        metric.update_state(None, others)
+        np.testing.assert_allclose(
+            as_float(metric.result()),
+            np.average(values, weights=pairs),
+            rtol=1e-5,
+        )
+
+
+@pytest.mark.parametrize("eager", [False, True])
+def test_sequences_with_a_mask(eager):
+    words = np.array([[3, 1, 2], [4, 0, 0], [2, 5, 0]])
+    model = keras.Sequential(
+        [
+            keras.Input((None,)),
+            keras.layers.Embedding(6, 4, mask_zero=True),
+            keras.layers.Dense(3),
+        ]
+    )
+    model.compile(
+        "sgd",
+        "mse",
+        metrics=[FeatureEnergy()],
+        weighted_metrics=[FeatureEnergy(name="weighted")],
+        run_eagerly=eager,
+    )
+    features = model.predict(words, verbose=0)
+    logs = model.evaluate(
+        words,
+        np.zeros((3, 3, 3)),
+        sample_weight=np.repeat([[1.0], [1.0], [0.0]], 3, axis=1),
+        verbose=0,
+        return_dict=True,
+    )
+    for name, rows in (("feature_energy", 3), ("weighted", 2)):
+        is_counted = words[:rows] > 0
+        expected = batch_energy(features[:rows][is_counted])
+        np.testing.assert_allclose(logs[name], expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize("half_space", [False, True])
 def test_one_feature_has_no_pair(half_space):
     metric = FeatureEnergy(half_space=half_space)
     metric.update_state(None, FEATURES[:1])
@@ -79,6 +138,8 @@ def test_config_round_trip():
 
 
 def test_errors():
+    with pytest.raises(ValueError, match=r"Received: y_pred.shape=\(10,\)"):
+        FeatureEnergy().update_state(None, FEATURES[:, 0])
     with pytest.raises(ValueError, match="`power` must be a finite real"):
         FeatureEnergy(power=-1)
     with pytest.raises(ValueError, match="`half_space` must be True or False"):
