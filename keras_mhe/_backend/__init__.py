@@ -153,7 +153,6 @@ def with_gradient(
     Returns:
         The value, differentiable once.
     """
-
     if _module.is_exporting():
         return forward(tensor)[0]
 

@@ -224,7 +224,7 @@ def is_exporting() -> bool:
 
     Its readers do not know functions with gradients of their own.
     """
-    return torch.jit.is_tracing()
+    return bool(torch.jit.is_tracing())
 
 
 def is_recomputing() -> bool:

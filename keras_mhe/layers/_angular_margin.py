@@ -287,7 +287,10 @@ class AngularMargin(keras.layers.Layer):  # type: ignore[misc]
         """Returns what `keras.RematScope` calls in place of `call`."""
         if not _backend.SEES_RECOMPUTATION:  # And would count it as a step.
             return layer_call
-        return super().rematerialized_call(layer_call, *args, **kwargs)
+        recomputed: Callable[..., Any] = super().rematerialized_call(
+            layer_call, *args, **kwargs
+        )
+        return recomputed
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments as plain JSON values."""

@@ -240,7 +240,10 @@ class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
         """Returns what `keras.RematScope` calls in place of `call`."""
         if not _backend.SEES_RECOMPUTATION:  # And would move the vectors.
             return layer_call
-        return super().rematerialized_call(layer_call, *args, **kwargs)
+        recomputed: Callable[..., Any] = super().rematerialized_call(
+            layer_call, *args, **kwargs
+        )
+        return recomputed
 
     def normalized_kernels(self) -> list[Tensor]:
         """Returns what the layer computes with at inference, `W / sigma`.
