@@ -77,11 +77,11 @@ def test_padding_is_left_out(half_space):
 
 @pytest.mark.parametrize("eager", [False, True])
 def test_sequences_with_a_mask(eager):
-    words = np.array([[3, 1, 2], [4, 0, 0], [2, 5, 0]])
+    words = np.array([[3, 1, 2], [4, 0, 0], [6, 5, 0]])
     model = keras.Sequential(
         [
             keras.Input((None,)),
-            keras.layers.Embedding(6, 4, mask_zero=True),
+            keras.layers.Embedding(7, 4, mask_zero=True),
             keras.layers.Dense(3),
         ]
     )
