@@ -5,7 +5,6 @@ import os
 import struct
 import tarfile
 import zipfile
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -19,7 +18,7 @@ CLASSES = ("apple", "bear", "clock")
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path):
     """Two images of three classes to train on and one to test on each."""
     generator = np.random.default_rng(0)
     for part, count in (("train", 2), ("test", 1)):
@@ -32,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "images"
 
 
-def zipped(folder: Path, root: str = "") -> Path:
+def zipped(folder, root=""):
     path = folder.with_suffix(".zip")
     with zipfile.ZipFile(path, "w") as archive:
         for file in sorted(folder.rglob("*.*")):
@@ -43,7 +42,7 @@ def zipped(folder: Path, root: str = "") -> Path:
     return path
 
 
-def test_digits() -> None:
+def test_digits():
     images = load_images("digits")
     assert images.x_train.shape == (1437, 8, 8, 1)
     assert images.x_test.shape == (360, 8, 8, 1)
@@ -54,7 +53,7 @@ def test_digits() -> None:
 
 
 @pytest.mark.parametrize("root", ["", "cifar/"])
-def test_folder_and_zip_hold_the_same(folder: Path, root: str) -> None:
+def test_folder_and_zip_hold_the_same(folder, root):
     of_folder = load_images("cifar100", folder)
     of_zip = load_images("cifar100", zipped(folder, root))
     first = Image.open(folder / "train" / "apple" / "0000.png")
@@ -68,7 +67,7 @@ def test_folder_and_zip_hold_the_same(folder: Path, root: str) -> None:
         )
 
 
-def test_grey_files_and_jpeg_are_rgb_too(folder: Path) -> None:
+def test_grey_files_and_jpeg_are_rgb_too(folder):
     grey = Image.new("L", (5, 6), 77)
     grey.save(folder / "train" / "apple" / "0000.png")
     grey.save(folder / "train" / "apple" / "0002.JPG")
@@ -77,13 +76,13 @@ def test_grey_files_and_jpeg_are_rgb_too(folder: Path) -> None:
     assert (images.x_train[0] == 77).all()
 
 
-def refused(path: Path | None, dataset: str = "cifar10") -> str:
+def refused(path, dataset="cifar10"):
     with pytest.raises(UserError) as caught:
         load_images(dataset, path)
     return str(caught.value)
 
 
-def test_what_is_not_images_is_refused(folder: Path, tmp_path: Path) -> None:
+def test_what_is_not_images_is_refused(folder, tmp_path):
     assert "is missing" in refused(tmp_path / "nothing")
     (tmp_path / "empty").mkdir()
     assert "train/CLASS/NAME" in refused(tmp_path / "empty")
@@ -95,7 +94,7 @@ def test_what_is_not_images_is_refused(folder: Path, tmp_path: Path) -> None:
     assert "leave --data_dir out" in message
 
 
-def test_damaged_images_are_named(folder: Path) -> None:
+def test_damaged_images_are_named(folder):
     path = folder / "train" / "bear" / "0001.png"
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
@@ -107,7 +106,7 @@ def test_damaged_images_are_named(folder: Path) -> None:
     assert "Pillow's mode I;16" in refused(folder)
 
 
-def test_damage_inside_a_zip_is_noticed(folder: Path) -> None:
+def test_damage_inside_a_zip_is_noticed(folder):
     path = zipped(folder)
     content = bytearray(path.read_bytes())
     start = content.index(b"IDAT") + 20
@@ -118,20 +117,20 @@ def test_damage_inside_a_zip_is_noticed(folder: Path) -> None:
     assert "no zip file" in refused(path)
 
 
-def test_a_pipe_is_refused_and_not_waited_for(folder: Path) -> None:
+def test_a_pipe_is_refused_and_not_waited_for(folder):
     os.mkfifo(folder / "train" / "bear" / "0005.png")
     assert "0005.png is missing, or is no regular file" in refused(folder)
     os.mkfifo(folder / "pipe.zip")
     assert "no regular file" in refused(folder / "pipe.zip")
 
 
-def write_idx(path: Path, array: np.ndarray) -> None:
+def write_idx(path, array):
     header = bytes([0, 0, 8, array.ndim])
     lengths = struct.pack(f">{array.ndim}I", *array.shape)
     path.write_bytes(gzip.compress(header + lengths + array.tobytes()))
 
 
-def test_idx_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_idx_files(tmp_path, monkeypatch):
     generator = np.random.default_rng(0)
     x, y = (
         generator.integers(0, 256, (6, 4, 4), "uint8"),
@@ -154,7 +153,7 @@ def test_idx_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "is missing" in refused(tmp_path, "fashion_mnist")
 
 
-def test_keras_datasets(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keras_datasets(monkeypatch):
     x, y = np.zeros((4, 32, 32, 3), "uint8"), np.array([[3], [0], [1], [2]])
     monkeypatch.setattr(
         keras.datasets.cifar100, "load_data", lambda: ((x, y), (x[:1], y[:1]))
@@ -163,14 +162,14 @@ def test_keras_datasets(monkeypatch: pytest.MonkeyPatch) -> None:
     assert images.y_train.tolist() == [3, 0, 1, 2]
     assert images.num_classes == 4
 
-    def fail() -> None:
+    def fail():
         raise Exception("URL fetch failure\non a line of its own")
 
     monkeypatch.setattr(keras.datasets.cifar100, "load_data", fail)
     assert "Give its images with --data_dir" in refused(None, "cifar100")
 
 
-def test_subsets_have_classes_alike() -> None:
+def test_subsets_have_classes_alike():
     labels = np.repeat([0, 1, 2], [50, 20, 2])
     x, y = subset(np.arange(72), labels, 32, seed=1)
     assert np.bincount(y).tolist() == [15, 15, 2]

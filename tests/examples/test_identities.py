@@ -1,7 +1,6 @@
 """Glyphs, folders of identities and LFW's pairs."""
 
 import os
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -12,7 +11,7 @@ from data import ImageFiles, UserError
 from identities import draw_pairs, load_glyphs, load_identities, read_pairs
 
 
-def write_people(root: Path, people: int, images: int, start: int = 0) -> Path:
+def write_people(root, people, images, start=0):
     """Writes `PERSON/PERSON_0001.png` and so on, each of one brightness."""
     for person in range(start, start + people):
         name = f"person{person}"
@@ -26,7 +25,7 @@ def write_people(root: Path, people: int, images: int, start: int = 0) -> Path:
 @pytest.mark.skipif(
     keras.backend.backend() != "jax", reason="once, for it touches no tensor"
 )
-def test_glyphs() -> None:
+def test_glyphs():
     data = load_glyphs(num_pairs=200)
     assert data.num_identities == 1560
     assert data.x_train.shape[1:] == data.x_test.shape[1:] == (32, 32, 1)
@@ -38,7 +37,7 @@ def test_glyphs() -> None:
     assert data.pairs.is_same.sum() == 100
 
 
-def test_pairs_are_of_other_people_in_each_fold() -> None:
+def test_pairs_are_of_other_people_in_each_fold():
     labels = np.repeat(np.arange(30), np.arange(30) % 3 + 1)
     pairs = draw_pairs(labels, 200, seed=1)
     first, second = labels[pairs.first], labels[pairs.second]
@@ -53,7 +52,7 @@ def test_pairs_are_of_other_people_in_each_fold() -> None:
         draw_pairs(np.arange(30), 200)
 
 
-def test_image_files_are_indexed_as_an_array(tmp_path: Path) -> None:
+def test_image_files_are_indexed_as_an_array(tmp_path):
     paths = sorted(map(str, write_people(tmp_path, 3, 2).rglob("*.png")))
     images = ImageFiles(paths)
     assert images.shape == (6, 7, 6, 3)
@@ -71,7 +70,7 @@ def test_image_files_are_indexed_as_an_array(tmp_path: Path) -> None:
     assert grey[2:4].shape == (2, 7, 6, 1)
 
 
-def test_identities_are_trained_on_or_verified(tmp_path: Path) -> None:
+def test_identities_are_trained_on_or_verified(tmp_path):
     write_people(tmp_path, 26, 3)
     (tmp_path / ".hidden").mkdir()
     (tmp_path / "no images").mkdir()
@@ -90,7 +89,7 @@ def test_identities_are_trained_on_or_verified(tmp_path: Path) -> None:
         load_identities(tmp_path / "no images")
 
 
-def test_damage_is_noticed_before_the_training(tmp_path: Path) -> None:
+def test_damage_is_noticed_before_the_training(tmp_path):
     write_people(tmp_path, 26, 2)
     path = tmp_path / "person7" / "person7_0002.png"
     Image.new("RGB", (6, 8)).save(path)
@@ -117,7 +116,7 @@ person33\t1\tperson32\t2
 """
 
 
-def test_pairs_of_lfw(tmp_path: Path) -> None:
+def test_pairs_of_lfw(tmp_path):
     write_people(tmp_path / "lfw", 4, 2, start=30)
     file = tmp_path / "pairs.txt"
     file.write_text(PAIRS)
@@ -150,7 +149,7 @@ def test_pairs_of_lfw(tmp_path: Path) -> None:
         PAIRS.replace("person33\t2\t1", "person33\t2\tperson33\t1"),
     ],
 )
-def test_files_unlike_pairs_txt_are_refused(text: str, tmp_path: Path) -> None:
+def test_files_unlike_pairs_txt_are_refused(text, tmp_path):
     file = tmp_path / "pairs.txt"
     file.write_text(text)
     with pytest.raises(UserError, match="is not like LFW's pairs"):
