@@ -45,10 +45,15 @@ def sharded_table_of_all_pairs(
         num_blocks = ops.shape(blocks.vectors)[0]
         is_diagonal = ops.eye(tile, dtype="bool")
         here = shards.index()
+
+        def scale(index: Tensor, scales: Tensor) -> Tensor:
+            block = blocks.each(lambda part: part[index])
+            products = cosines_of(block.vectors, block.vectors)
+            return _backend.add_at(scales, index, own_scales(products, block))
+
         scales = ops.ones_like(blocks.counts)
         if not blocks.are_short:
-            products = cosines_of(blocks.vectors, blocks.vectors)
-            scales = own_scales(products, blocks)
+            scales = ops.fori_loop(0, num_blocks, scale, 0.0 * scales)
 
         def show(step: Tensor, carry: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
             """One block of one device meets all blocks of this one."""
@@ -67,7 +72,10 @@ def sharded_table_of_all_pairs(
                 is_same = ops.logical_and(is_owner, ops.equal(place, index))
                 is_self = ops.logical_and(is_same, is_diagonal)
                 cosines = cosines_of(blocks.vectors[index], second.vectors)
-                cosines = _backend.scale(cosines, scales[index], second_scales)
+                if not blocks.are_short:
+                    cosines = _backend.scale(
+                        cosines, scales[index], second_scales
+                    )
                 values, slopes = pair_energy(ops.where(is_self, 0.0, cosines))
                 values = ops.where(is_self, 0.0, values)
                 slopes = ops.where(is_self, 0.0, slopes)

@@ -35,7 +35,7 @@ BLOCK_SIZE = 128
 #: sum of the gradient.
 OWN_SHARDS = 2
 #: Beyond its own: shards, and tables of one tile of pairs.
-OTHER_SHARDS, TILES = 1, 1
+OTHER_SHARDS, TILES = 1, 4
 #: With anchors also copies of their vectors: units and gradients.
 ANCHOR_COPIES = 2
 #: In a training step also the gradient of the cross-entropy, and tables of
