@@ -39,8 +39,9 @@ class FeatureEnergy(keras.metrics.Mean):  # type: ignore[misc]
             `None`.
         y_pred: Features, shape `(batch, dim)`, or with more axes between
             them, as a sequence has: all positions of the batch are features,
-            except those that Keras' mask hides. NaN or infinity makes the
-            metric NaN.
+            except those that Keras' mask hides (the compiled steps of JAX
+            have no mask: give sample weights there). NaN or infinity makes
+            the metric NaN.
         sample_weight: `None`, or weights of shape `(batch,)`, or of the shape
             of `y_pred` without its last axis. A feature with the weight 0 is
             left out; all others count the same.
