@@ -316,6 +316,7 @@ def test_layers_of_few_living_neurons_are_left_out_of_the_means():
     assert found["energy"] == found["energy/second"]
 
 
+@pytest.mark.filterwarnings("ignore:MHE adds no term")
 def test_lora_is_measured_as_it_is():
     model = model_of()
     model.layers[0].enable_lora(2)
