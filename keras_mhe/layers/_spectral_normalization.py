@@ -228,6 +228,8 @@ class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
         for loss in scope.losses:
             # A copy, since the wrapped layer claims the tensor as its own.
             self.add_loss(loss + 0.0)
+        if _backend.is_recomputing():  # The first call did the rest.
+            return outputs
         for variable in variables:
             value = scope.get_current_value(variable)
             if value is not given[id(variable)]:

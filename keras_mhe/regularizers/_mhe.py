@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from keras_mhe import _validation
+from keras_mhe import _backend, _validation
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
 from keras_mhe.functional import hyperspherical_energy
@@ -156,9 +156,11 @@ class MHE(NeuronRegularizer):
     ) -> Tensor:
         """Returns `strength` times the energy of the kernel `x`.
 
-        float32 (float64 for float64 kernels).
+        float32 (float64 for float64 kernels; on TensorFlow the process's
+        float dtype, if that is a shorter one, in which Keras adds losses).
         """
-        return self.scaled(x, 1.0, anchors=anchors, others=others)
+        energy = self.scaled(x, 1.0, anchors=anchors, others=others)
+        return _backend.loss_summand(energy)
 
     def term(
         self,

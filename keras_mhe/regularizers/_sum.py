@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_mhe import _numerics
+from keras_mhe import _backend, _numerics
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
 
@@ -29,9 +29,10 @@ class SummableRegularizer(keras.regularizers.Regularizer):  # type: ignore[misc]
     def __call__(self, x: Tensor) -> Tensor:
         """Returns the value at the weight `x`.
 
-        float32 (float64 for float64 weights).
+        float32 (float64 for float64 weights; on TensorFlow the process's
+        float dtype, if that is a shorter one, in which Keras adds losses).
         """
-        return self.scaled(x, 1.0)
+        return _backend.loss_summand(self.scaled(x, 1.0))
 
     def scaled(self, x: Tensor, factor: float) -> Tensor:
         """Returns the value, with this library's terms times `factor`."""

@@ -65,7 +65,7 @@ def evaluator(fn, *, mode="eager", dtype="float32"):
         args = [ops.convert_to_tensor(arg, dtype="int32") for arg in args]
         value, gradient = pair(x, *args)
         return Evaluation(
-            value=float(ops.convert_to_numpy(value)),
+            value=float(ops.convert_to_numpy(ops.cast(value, wide))),
             gradient=ops.convert_to_numpy(ops.cast(gradient, wide)),
             value_dtype=keras.backend.standardize_dtype(value.dtype),
             gradient_dtype=keras.backend.standardize_dtype(gradient.dtype),
