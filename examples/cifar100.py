@@ -96,7 +96,6 @@ class Options(runs.Options):
     """Where the folders of the runs are; None: in runs/DATASET."""
 
 
-#: Each digit has 64 pixels and 144 images, so nothing is cropped there.
 SHORT = {
     "epochs": 20,
     "batch_size": 128,
@@ -188,31 +187,35 @@ class OrthogonalColumns(keras.regularizers.OrthogonalRegularizer):
 # CNN-9 ----------------------------------------------------------------------
 
 
-def cnn9(
-    image_shape: tuple[int, ...], num_classes: int, options: Options
-) -> Any:
+def cnn9(shape: tuple[int, ...], num_classes: int, options: Options) -> Any:
     """Builds CNN-9, from pixels in [0, 255] to logits.
 
-    Three blocks of three 3x3 convolutions, each with batch normalization and
-    ReLU, and a pooling after each block; a convolution over all that is left
-    of the image (4x4 of 32x32); a 1x1 convolution to the classes. No
-    convolution has a bias; batch normalization is decayed too.
+    Nine convolutions of 3x3, a pooling after each three of them; one over all
+    that is left of the image (4x4 of 32x32); one of 1x1 to the classes.
     """
     decay = keras.regularizers.L2(options.weight_decay / 2)
     momentum = 0.999 if options.recipe == "published" else 0.9
-    hidden = kernel_arguments(options, is_output=False)
-    output = kernel_arguments(options, is_output=True)
 
-    def convolution(filters: int, *args: Any, **names: Any) -> layers.Layer:
-        filters = max(4, round(filters * options.width))
-        return layers.Conv2D(filters, *args, use_bias=False, **hidden, **names)
+    def convolution(
+        filters: float, size: int, padding: str, name: str
+    ) -> layers.Layer:
+        # Each has its own initializer: one object draws the same each time.
+        is_output = name == "classifier"
+        return layers.Conv2D(
+            max(2, round(filters)),
+            size,
+            padding=padding,
+            use_bias=False,
+            name=name,
+            **kernel_arguments(options, is_output=is_output),
+        )
 
-    images = keras.Input(image_shape, name="images")
+    images = keras.Input(shape, name="images")
     x = layers.Rescaling(1 / 128, offset=-127.5 / 128)(images)
     for block, filters in enumerate((64, 128, 256), start=1):
         for index in (1, 2, 3):
             name = f"conv{block}_{index}"
-            x = convolution(filters, 3, padding="same", name=name)(x)
+            x = convolution(filters * options.width, 3, "same", name)(x)
             x = layers.BatchNormalization(
                 momentum=momentum,
                 beta_regularizer=decay,
@@ -220,10 +223,8 @@ def cnn9(
             )(x)
             x = layers.ReLU()(x)
         x = layers.MaxPooling2D()(x)
-    x = convolution(256, x.shape[1], name="features")(x)
-    x = layers.Conv2D(
-        num_classes, 1, use_bias=False, name="classifier", **output
-    )(x)
+    x = convolution(256 * options.width, x.shape[1], "valid", "features")(x)
+    x = convolution(num_classes, 1, "valid", "classifier")(x)
     return keras.Model(images, layers.Flatten()(x), name="cnn9")
 
 
