@@ -23,6 +23,7 @@ import json
 import math
 import os
 import re
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -101,15 +102,18 @@ def main(
     options = tyro.cli(
         options_class, prog=program, args=arguments, use_underscores=True
     )
+
+    def stop(*_: Any) -> None:
+        # At once: all files are whole, a KeyboardInterrupt may get lost in a
+        # framework, and one that still compiles may crash when Python ends.
+        text = f"\n{program}: stopped. The same command goes on.\n"
+        os.write(2, text.encode())
+        os._exit(130)
+
+    before = signal.signal(signal.SIGINT, stop)
     try:
         work(options)
         return 0
-    except KeyboardInterrupt:
-        print(
-            f"\n{program}: stopped. The same command goes on.", file=sys.stderr
-        )
-        # At once: frameworks that still compile may crash when Python ends.
-        os._exit(130)
     except (UserError, ImportError) as error:
         message = str(error)
     except OSError as error:
@@ -119,6 +123,8 @@ def main(
         if "Inf loss" not in str(error):  # That of Keras' TerminateOnNaN.
             raise
         message = f"{error} What was saved is finite. Lower the learning rate."
+    finally:
+        signal.signal(signal.SIGINT, before)
     print(f"{program}: {' '.join(message.split())}", file=sys.stderr)
     return 2
 

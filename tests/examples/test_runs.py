@@ -138,12 +138,18 @@ def test_other_errors_are_shown():
         run(error=RuntimeError("out of memory"))
 
 
-def test_a_stop_is_one_line(monkeypatch, capsys):
+def test_a_stop_is_one_line(monkeypatch, capfd):
+    def work(_):
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
     monkeypatch.setattr(os, "_exit", sys.exit)
     with pytest.raises(SystemExit) as caught:
-        run(error=KeyboardInterrupt())
+        runs.main(Options, work, [])
     assert caught.value.code == 130
-    assert "stopped. The same command goes on." in capsys.readouterr().err
+    line = "\ntest_runs.py: stopped. The same command goes on.\n"
+    assert capfd.readouterr().err == line
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 # Run folders ----------------------------------------------------------------
