@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from keras import ops
 
@@ -99,7 +99,6 @@ def assert_finite(evaluation):
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 def test_always_finite(dtype):
-    @settings(max_examples=100)
     @given(weights=pathological_weights(), form=forms)
     def check(weights, form):
         evaluation = evaluate(weights, dtype=dtype, **form)
@@ -113,7 +112,6 @@ def test_always_finite(dtype):
     check()
 
 
-@settings(max_examples=40)
 @given(weights=pathological_weights(((4, 6),)), form=forms, data=st.data())
 def test_always_finite_with_anchors_and_groups(weights, form, data):
     anchors = data.draw(st.lists(st.integers(0, 5), min_size=3, max_size=3))
@@ -133,7 +131,6 @@ def test_always_finite_compiled(mode, distance):
         mode=mode,
     )
 
-    @settings(max_examples=60)
     @given(weights=pathological_weights(((4, 6),)))
     def check(weights):
         assert_finite(evaluate_compiled(weights))

@@ -21,7 +21,7 @@ from keras_mhe.functional import hyperspherical_energy
 from support import tolerances
 from support.gradients import value_and_grad
 
-NUM_CASES = int(os.environ.get("KERAS_MHE_CASES", "40"))
+NUM_CASES = int(os.environ.get("KERAS_MHE_CASES", "12"))
 
 DTYPES = ["float32", "float32", "float16", "bfloat16"]
 if keras.backend.backend() != "jax":

@@ -3,26 +3,33 @@
 Frameworks are imported here and in few other files of this folder.
 """
 
+import os
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 from keras import ops
 
-#: How a function can be evaluated on the active backend.
-MODES = {
+#: How a function can be evaluated on the active backend. `aot` compiles with
+#: PyTorch, forward and backward, without making machine code of it; `dynamic`
+#: does so for every size at once.
+ALL_MODES = {
     "tensorflow": ("eager", "graph", "xla"),
     "jax": ("eager", "xla"),
-    "torch": ("eager",),
+    "torch": ("eager", "autocast", "aot", "dynamic"),
 }[keras.backend.backend()]
 
-#: All of them, also those that cost too much for many tests, or that hardly
-#: differ. `aot` compiles with PyTorch, forward and backward, without making
-#: machine code of it; `dynamic` does so for every size at once.
-ALL_MODES = {
-    "tensorflow": MODES,
-    "jax": MODES,
-    "torch": (*MODES, "autocast", "aot", "dynamic"),
+#: Whether to run over whole grids: on PyTorch, which compiles nothing, and if
+#: the variable is set. Otherwise over their corners.
+IS_THOROUGH = (
+    keras.backend.backend() == "torch" or "KERAS_MHE_THOROUGH" in os.environ
+)
+
+#: The modes of the many tests that also run eagerly.
+MODES = {
+    "tensorflow": ALL_MODES if IS_THOROUGH else ("xla",),
+    "jax": ALL_MODES if IS_THOROUGH else ("xla",),
+    "torch": ("eager",),
 }[keras.backend.backend()]
 
 #: The fastest of them for a function that is evaluated many times.
