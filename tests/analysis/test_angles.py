@@ -5,6 +5,8 @@ import pytest
 
 from keras_mhe.analysis import optimal_angles, random_angle_density
 
+pytestmark = pytest.mark.once
+
 
 @pytest.mark.parametrize("dim", [2, 3, 9, 600])
 @pytest.mark.parametrize("half_space", [False, True])

@@ -21,6 +21,8 @@ from keras_mhe.functional import hyperspherical_energy, lowered_energy
 from keras_mhe.functional._levels import random_excess
 from support import numpy_reference
 
+pytestmark = pytest.mark.once
+
 DIMS = (2, 3, 4, 8, 27, 64, 576, 4608)
 FORMS = [
     {"power": power, "distance": distance, "half_space": half_space}

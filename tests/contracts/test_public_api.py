@@ -56,6 +56,7 @@ def imports_of(path):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+@pytest.mark.once
 def test_there_is_something_to_check():
     assert {
         "keras_mhe.analysis",
@@ -79,6 +80,7 @@ def test_top_level_names():
     assert re.fullmatch(r"\d+\.\d+\.\d+", keras_mhe.__version__)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("module", SUBPACKAGES)
 def test_all_is_sorted_and_complete(module):
     package = importlib.import_module(module)
@@ -96,6 +98,7 @@ def test_all_is_sorted_and_complete(module):
     assert imported == set(package.__all__)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", CALLABLES)
 def test_docstring_with_an_example(name):
     documentation = inspect.getdoc(CALLABLES[name])
@@ -148,6 +151,7 @@ def documented_arguments(documentation):
     return {name: " ".join(text.split()) for name, text in pairs}
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", SIGNATURES)
 def test_documented_defaults_are_those_of_the_signature(name):
     signature, documentation = SIGNATURES[name]
@@ -167,6 +171,7 @@ def test_documented_defaults_are_those_of_the_signature(name):
         )
 
 
+@pytest.mark.once
 def test_every_public_argument_is_annotated():
     for name, (signature, _) in SIGNATURES.items():
         for parameter in signature.parameters.values():
@@ -176,6 +181,7 @@ def test_every_public_argument_is_annotated():
 # Imports.
 
 
+@pytest.mark.once
 def test_frameworks_are_imported_in_the_backend_folder_only():
     for path in source_files():
         frameworks = {
@@ -207,6 +213,7 @@ def test_importing_loads_the_chosen_framework_only():
     )
 
 
+@pytest.mark.once
 def test_private_keras_is_not_used():
     for path in source_files():
         for name in imports_of(path):
@@ -237,6 +244,7 @@ LAYERS = (
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
 
 
+@pytest.mark.once
 def test_imports_go_one_way():
     for path in source_files():
         parts = path.relative_to(PACKAGE).with_suffix("").parts

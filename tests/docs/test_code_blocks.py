@@ -65,6 +65,7 @@ def test_code_runs(name, tmp_path, monkeypatch):
             exec(compile(source, str(ROOT / name), "exec"), namespace)
 
 
+@pytest.mark.slow
 def test_script_of_the_backend_runs(tmp_path):
     name = SCRIPTS[keras.backend.backend()]
     script = SCRIPT.search((ROOT / name).read_text())

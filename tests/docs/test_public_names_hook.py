@@ -10,6 +10,8 @@ import pytest
 
 import keras_mhe
 
+pytestmark = pytest.mark.once
+
 HOOKS = Path(__file__).resolve().parents[2] / "docs" / "hooks.py"
 
 

@@ -9,6 +9,8 @@ from keras import ops
 
 from keras_mhe.functional import hyperspherical_energy
 
+pytestmark = pytest.mark.whole_grid
+
 WEIGHTS = np.random.default_rng(0).normal(size=(4, 6)).astype("float32")
 
 

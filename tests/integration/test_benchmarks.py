@@ -6,10 +6,13 @@ import sys
 from pathlib import Path
 
 import keras
+import pytest
 
 from benchmarks import report
 
-PROGRAM = Path(__file__).parents[1] / "benchmarks" / "energy.py"
+pytestmark = pytest.mark.slow
+
+PROGRAM = Path(__file__).parents[2] / "docs" / "benchmarks" / "energy.py"
 PARTS = ("speed", "blocks", "kernels", "step", "memory", "scaling")
 
 

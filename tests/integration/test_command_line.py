@@ -21,6 +21,8 @@ import keras_mhe
 from keras_mhe import _model_files
 from keras_mhe._command_line import main
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(name="saved")
 def saved_model(tmp_path):

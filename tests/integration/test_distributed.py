@@ -18,6 +18,8 @@ import pytest
 import keras_mhe
 from support import distributed_model, numpy_reference
 
+pytestmark = pytest.mark.whole_grid
+
 BACKEND = keras.backend.backend()
 TESTS = Path(__file__).resolve().parents[1]
 

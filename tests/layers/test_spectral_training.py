@@ -188,7 +188,7 @@ ORDERS = [(False, True), (True, False), (False, True, False), (False, False)]
 @pytest.mark.parametrize(
     ("hold", "way"),
     [
-        (hold, way)
+        pytest.param(hold, way, marks=[pytest.mark.slow] * (way in SLOW))
         for hold in ORDERS
         for way in WAYS
         if way not in SLOW or hold == ORDERS[0]

@@ -10,6 +10,8 @@ from sklearn import metrics as sklearn_metrics
 
 from keras_mhe.metrics import verify_pairs
 
+pytestmark = pytest.mark.once
+
 RNG = np.random.default_rng(0)
 PAIRS, DIM = 240, 6
 

@@ -11,6 +11,8 @@ import keras_mhe
 from keras_mhe import plots
 from keras_mhe.analysis import audit_features
 
+pytestmark = pytest.mark.once
+
 RNG = np.random.default_rng(0)
 RANDOM = RNG.normal(size=(12, 12))
 ORTHOGONAL = np.eye(12)

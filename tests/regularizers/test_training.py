@@ -167,6 +167,7 @@ def dense_model(regularizer=None):
     )
 
 
+@pytest.mark.slow
 def test_jit_gives_the_same_weights():
     # With `jit_compile=True` PyTorch runs torch.compile, for half a minute.
     results = []

@@ -17,11 +17,14 @@ Keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 IS_HERE = CHROMIUM is not None and DRIVER is not None
-pytestmark = pytest.mark.skipif(
-    # Where these tests must not be skipped, they fail without a browser.
-    not IS_HERE and "KERAS_MHE_NEEDS_CHROMIUM" not in os.environ,
-    reason="needs Chromium and ChromeDriver",
-)
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.skipif(
+        # Where they must not be skipped, they fail without a browser.
+        not IS_HERE and "KERAS_MHE_NEEDS_CHROMIUM" not in os.environ,
+        reason="needs Chromium and ChromeDriver",
+    ),
+]
 
 
 def browser_of(width, height, *arguments):

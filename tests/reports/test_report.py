@@ -11,6 +11,8 @@ from keras import layers
 from keras_mhe.analysis import audit, audit_features
 from keras_mhe.reports import write_report
 
+pytestmark = pytest.mark.once
+
 
 class Page(HTMLParser):
     """Collects tags, identifiers and cells."""

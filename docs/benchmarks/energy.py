@@ -1,7 +1,7 @@
 """Speed and memory of the energy, against a textbook and the machine's limit.
 
-    KERAS_BACKEND=jax python tests/benchmarks/energy.py
-    python tests/benchmarks/energy.py --report
+    KERAS_BACKEND=jax python docs/benchmarks/energy.py
+    python docs/benchmarks/energy.py --report
 
 The first measures on one backend, prints, and saves
 `docs/benchmarks/energy_<backend>.json`. The second measures nothing: it makes

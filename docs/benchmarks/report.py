@@ -384,7 +384,7 @@ def _how(results: Results) -> str:
         for text, all_ in machines.items()
     ]
     commands = "\n".join(
-        f"KERAS_BACKEND={backend} python tests/benchmarks/energy.py"
+        f"KERAS_BACKEND={backend} python docs/benchmarks/energy.py"
         for backend in results
     )
     return f"""## How it was measured
@@ -393,7 +393,7 @@ With `pip install ".[jax,examples]"`, or another backend in place of `jax`:
 
 ```sh
 {commands}
-python tests/benchmarks/energy.py --report
+python docs/benchmarks/energy.py --report
 ```
 
 {chr(10).join(lines)}

@@ -1,6 +1,6 @@
 """A training step with a million classes, sharded over four devices.
 
-    PYTHONPATH=. python tests/benchmarks/sharded_classifier.py
+    PYTHONPATH=. python docs/benchmarks/sharded_classifier.py
 
 JAX with four virtual devices, each with a quarter of the classifier's kernel.
 A step takes the cross-entropy of a batch among the classes of the batch, and

@@ -5,14 +5,14 @@ for CPUs does not. For that one they are kept in a table, which this program
 writes in an environment with the CUDA build, `pip install tensorflow` on
 Linux. From the folder `tests`:
 
-    KERAS_BACKEND=tensorflow python -m support.gpu_kernels
+    KERAS_BACKEND=tensorflow python -m gpu.kernels
 """
 
 import functools
 import json
 from pathlib import Path
 
-TABLE = Path(__file__).parents[1] / "reference" / "tensorflow_gpu_kernels.json"
+TABLE = Path(__file__).parents[1] / "reference" / "tensorflow_kernels.json"
 
 #: Compiled by XLA, or not.
 DEVICES = ("XLA_GPU_JIT", "GPU")

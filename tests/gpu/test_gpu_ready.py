@@ -35,6 +35,8 @@ import pytest
 from keras import layers, ops
 
 import keras_mhe
+from gpu.controls import BROKEN, SOUND
+from gpu.programs import CHECKS, Program
 from keras_mhe import MHE
 from keras_mhe.constraints import (
     EnergyDescent,
@@ -79,9 +81,9 @@ from keras_mhe.regularizers import (
     Uniformity,
 )
 from support.forms import form_id
-from support.gpu_controls import BROKEN, SOUND
-from support.gpu_programs import CHECKS, Program
 from support.heads import DIM, HEADS, SOFTMAX_HEADS
+
+pytestmark = pytest.mark.slow
 
 #: They look at a model between its steps, with NumPy.
 OFF_THE_DEVICE = {"analysis", "callbacks", "models", "plots", "reports"}

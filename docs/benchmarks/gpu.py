@@ -1,6 +1,6 @@
 """Proves the energy's numbers on an accelerator, and measures it there.
 
-    KERAS_BACKEND=torch python tests/benchmarks/gpu.py
+    KERAS_BACKEND=torch python docs/benchmarks/gpu.py
 
 Compares values and gradients with float64 NumPy, at the precision of products
 that the backend has by default and at the lower one that training scripts

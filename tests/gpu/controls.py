@@ -1,4 +1,4 @@
-"""Programs that show what the checks of `gpu_programs` see.
+"""Programs that show what the checks of `gpu.programs` see.
 
 `BROKEN` maps names to a check, a program that it must object to, and a
 pattern of what it has to say. `SOUND` maps names to a check and a program that
@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from support.gpu_programs import (
+from gpu.programs import (
     Program,
     forward_on_fake_cuda,
     graph_for_gpu,

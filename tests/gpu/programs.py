@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import keras
 
-from support import gpu_kernels
+from gpu import kernels
 
 
 @dataclass(frozen=True)
@@ -295,8 +295,8 @@ def _objections_to(operation):
     if HOST_OPERATION.fullmatch(name):
         yield f"{name} leaves the device"
     if name != "Placeholder":
-        for device in gpu_kernels.DEVICES:
-            if gpu_kernels.host_arguments(operation, device) is None:
+        for device in kernels.DEVICES:
+            if kernels.host_arguments(operation, device) is None:
                 yield f"{name} has no kernel for {device}"
     tensors = map(_origin, operation.inputs)
     for tensor, read in zip(tensors, _inputs_on_host(operation), strict=True):
@@ -329,7 +329,7 @@ def _output_is_on_host(tensor):
 
 def _arguments_on_host(operation, arguments):
     """Whether the GPU kernel has each tensor of `arguments` on the host."""
-    names = gpu_kernels.host_arguments(operation, "GPU") or []
+    names = kernels.host_arguments(operation, "GPU") or []
     on_host = []
     for argument in arguments:
         length = 1
