@@ -55,7 +55,8 @@ class Options:
         """Refuses numbers that no setting can have."""
         for name, value in vars(self).items():
             # Whole numbers count something, but for those of a list.
-            least = 0 if isinstance(value, tuple | float) else 1
+            has_zero = isinstance(value, tuple | float) or name == "seed"
+            least = 0 if has_zero else 1
             for number in value if isinstance(value, tuple) else (value,):
                 is_number = type(number) in (int, float)  # And no bool.
                 if is_number and not least <= number < math.inf:

@@ -1,1 +1,0 @@
-"""Points on spheres: ways to spread them, and best known energies."""
