@@ -63,9 +63,9 @@ class Options(runs.Options):
     """Folder for points.json, and points.png of the ordinary sphere."""
 
     def __post_init__(self) -> None:
-        """Refuses single points, and spaces without a sphere."""
+        """Refuses single points, spaces without a sphere, and no way."""
         super().__post_init__()
-        if min(*self.points, self.dim) < 2:
+        if not (self.ways and self.points) or min(*self.points, self.dim) < 2:
             raise ValueError("--points and --dim must be at least 2.")
 
     @property
@@ -107,7 +107,9 @@ def best_known(options: Options, count: int) -> tuple[float, str]:
     if options.half_space:
         return lowest, "bound"
     code = PROVEN.get((count, dim))
-    if count == 2 * dim:
+    if dim == 2:
+        code = [(math.cos(2 * math.pi * k / count), 1) for k in range(1, count)]
+    elif count == 2 * dim:
         code = [(-1, 1), (0, count - 2)]
     if code is not None:
         cosines, numbers = np.array(code).T

@@ -15,8 +15,21 @@ import keras_mhe
 ROOT = Path(__file__).resolve().parents[2]
 FENCE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
+#: A page's line that stands for a file of `examples/`.
+SNIPPET = re.compile(r'^--8<-- "(.+)"$', re.MULTILINE)
+
+
+def text_of(path):
+    """Returns a page with the files that it shows."""
+
+    def file_of(match):
+        return (ROOT / "examples" / match[1]).read_text()
+
+    return SNIPPET.sub(file_of, path.read_text())
+
+
 BLOCKS = {
-    str(path.relative_to(ROOT)): list(FENCE.finditer(path.read_text()))
+    str(path.relative_to(ROOT)): list(FENCE.finditer(text_of(path)))
     for path in [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 }
 PAGES = [name for name, blocks in BLOCKS.items() if blocks]

@@ -11,11 +11,10 @@ import pytest
 
 import mhe_gan
 import sphereface_plus
-import thomson
 from common.command_line import check_ending, table_of_recipes
 from support.command_line import refused
 
-PROGRAMS = (mhe_gan, sphereface_plus, thomson)
+PROGRAMS = (mhe_gan, sphereface_plus)
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.__name__)
@@ -96,7 +95,7 @@ def test_a_stopped_program_ends_at_once_with_all_that_it_said():
         "    raise KeyboardInterrupt\n"
         "leave(run_program('some.py', work))\n"
     )
-    examples = Path(thomson.__file__).parent
+    examples = Path(mhe_gan.__file__).parent
     done = subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,

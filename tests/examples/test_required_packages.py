@@ -10,7 +10,7 @@ from common import required_packages
 EXAMPLES = Path(required_packages.__file__).parents[1]
 
 
-@pytest.mark.parametrize("program", ["sphereface_plus", "mhe_gan", "thomson"])
+@pytest.mark.parametrize("program", ["sphereface_plus", "mhe_gan"])
 def test_programs_check_before_they_import(program):
     tree = ast.parse((EXAMPLES / f"{program}.py").read_text())
     imported = []
