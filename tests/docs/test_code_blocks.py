@@ -15,8 +15,9 @@ import keras_mhe
 ROOT = Path(__file__).resolve().parents[2]
 FENCE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
-#: A page's line that stands for a file of `examples/`.
-SNIPPET = re.compile(r'^--8<-- "(.+)"$', re.MULTILINE)
+#: Stands for a file of `examples/`. The form in one line is Python too, which
+#: `ruff format` would change.
+SNIPPET = re.compile(r"^--8<--\n(.+)\n--8<--$", re.MULTILINE)
 
 
 def text_of(path):
