@@ -17,11 +17,11 @@ OPTIMA = json.loads(
 
 
 def test_every_way_reaches_what_is_known(tmp_path, capsys):
-    command = ["--points", "3", "5", "--starts=2", "--steps=300"]
+    command = ["--points", "3", "5", "--starts=2", "--steps=200"]
     assert thomson.main([*command, f"--output={tmp_path}"]) == 0
     assert "| points | best known | constraint | " in capsys.readouterr().out
     found = json.loads((tmp_path / "points.json").read_text())
-    assert found["settings"]["steps"] == 300
+    assert found["settings"]["steps"] == 200
     for count, kind in ((3, "proven"), (5, "found")):
         result = found["results"][str(count)]
         assert result["kind"] == kind
