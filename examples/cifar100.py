@@ -23,6 +23,9 @@ The published run, and three seeds of two methods to compare:
 `docs/cifar.md` maps the published program's options to these.
 """
 
+import runs  # First, for it tells which packages are missing.
+
+# isort: split
 import dataclasses
 import sys
 from pathlib import Path
@@ -35,7 +38,6 @@ from keras import layers, ops
 
 import data
 import keras_mhe
-import runs
 from keras_mhe import constraints, initializers, regularizers
 
 # Options --------------------------------------------------------------------

@@ -10,6 +10,9 @@ the paired difference to the first method: of runs with the same seed, with a
 95 % Student t interval. The picture has each seed, and mean curves.
 """
 
+import runs  # First, for it tells which packages are missing.
+
+# isort: split
 import dataclasses
 import sys
 from pathlib import Path
@@ -20,7 +23,6 @@ import tyro
 from matplotlib.figure import Figure
 from scipy import stats
 
-import runs
 from data import UserError
 
 

@@ -31,15 +31,26 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import filelock
-import keras
-import matplotlib as mpl
-import numpy as np
-import tyro
-from matplotlib.figure import Figure
+try:
+    import filelock
+    import keras
+    import matplotlib as mpl
+    import numpy as np
+    import scipy  # noqa: F401, for `compare.py`
+    import tyro
+    from matplotlib.figure import Figure
 
-import keras_mhe  # noqa: F401, for its version
-from data import UserError, open_file
+    import keras_mhe  # noqa: F401, for its version
+    from data import UserError, open_file
+except (ImportError, ValueError) as _error:  # The second of Keras' backend.
+    # Programs import this module first, so this is all that a user sees.
+    print(
+        f"{_error}. Set KERAS_BACKEND to tensorflow, jax or torch. In the "
+        "folder of this repository run: pip install "
+        '".[examples,$KERAS_BACKEND]"',
+        file=sys.stderr,
+    )
+    sys.exit(2)
 
 SETTINGS, HISTORY = "settings.json", "history.csv"
 MODEL, METRICS = "model.keras", "metrics.json"
@@ -93,8 +104,16 @@ def main(
     options_class: type[Any],
     work: Callable[[Any], None],
     arguments: list[str] | None = None,
+    *,
+    extra: str = "examples",
 ) -> int:
     """Reads the options and works; what the user can mend ends in one line.
+
+    Args:
+        options_class: Dataclass of the options.
+        work: Takes the options.
+        arguments: Command line; `None` takes that of the process.
+        extra: What brings the packages that the program needs.
 
     Returns:
         The exit code: 2 for unusable input or a full disk, as for options.
@@ -117,6 +136,11 @@ def main(
         return 0
     except (UserError, ImportError) as error:
         message = str(error)
+        if isinstance(error, ModuleNotFoundError):
+            message += (
+                ". In the folder of this repository run: pip install "
+                f'".[{extra}]"'
+            )
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         message = f"{error}. {'Make room' if full else 'Correct the path'}."

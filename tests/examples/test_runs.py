@@ -5,6 +5,8 @@ import errno
 import gc
 import json
 import os
+import re
+import runpy
 import signal
 import subprocess
 import sys
@@ -126,11 +128,37 @@ def test_wrong_options_exit_with_code_2(arguments, capsys):
         (OSError(errno.ENOSPC, "No space"), "[Errno 28] No space. Make room."),
         (OSError(errno.ENOTDIR, "No"), "[Errno 20] No. Correct the path."),
         (ImportError("no module"), "no module"),
+        (
+            ModuleNotFoundError("No module named 'x'"),
+            "No module named 'x'. In the folder of this repository run: pip "
+            'install ".[examples]"',
+        ),
     ],
 )
 def test_what_a_user_can_mend_is_one_line(error, message, capsys):
     assert run(error=error) == 2
     assert capsys.readouterr().err == f"test_runs.py: {message}\n"
+
+
+@pytest.mark.parametrize("module", ["tyro", "keras_mhe"])
+def test_a_missing_package_is_one_line(module, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_path(runs.__file__)
+    assert caught.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert module in line
+    assert line.endswith('run: pip install ".[examples,$KERAS_BACKEND]"')
+
+
+def test_programs_import_what_tells_of_missing_packages_first():
+    programs = 0
+    for path in Path(runs.__file__).parent.glob("*.py"):
+        if "runs.main(" in (text := path.read_text()):
+            programs += 1
+            (first, *_) = re.findall(r"^(?:import|from) \w+", text, re.M)
+            assert first == "import runs", path
+    assert programs >= 2
 
 
 def test_other_errors_are_shown():
