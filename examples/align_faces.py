@@ -1,182 +1,291 @@
 """Aligns photographs of faces to the layout published with SphereFace.
 
+    pip install ".[faces]"
     python examples/align_faces.py PHOTOS ALIGNED
 
 finds the largest face of every photograph, its eyes, nose and corners of the
 mouth, and turns, scales and crops it to 112 rows and 96 columns with these
-near the published points. The tree of folders is kept; an image that is there
-already is not made again, so the same command continues a run that was cut
-off. `--example` shows it on a photograph that comes with scikit-image.
+near the published points. The tree of folders is kept, for example
+`IDENTITY/NAME.jpg`. An image that is there already is not made again, so the
+same command goes on with a run that was cut off. What cannot be aligned is
+listed in `ALIGNED/skipped.json`. `--example OUTPUT` shows it on a photograph
+that comes with scikit-image.
 
-Faces are found by MTCNN as packaged in `mtcnn`, on TensorFlow, whatever
-KERAS_BACKEND is. Its wheel holds the weights as pickles, which can run code
-when opened: they are trusted like the package's code. Photographs are not
-trusted; Pillow decodes only JPEG, PNG, BMP and WebP, and refuses
-decompression bombs.
+Faces are found by MTCNN (Zhang et al., 2016) of the package `mtcnn`, on
+TensorFlow. Its wheel holds the weights as pickles, which can run code: they
+are trusted like the package's code. Photographs are not trusted.
 """
 
-import argparse
 import os
+
+if __name__ == "__main__":
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # MTCNN's, whatever was set.
+
+import runs  # First, for it tells which packages are missing.
+
+# isort: split
+import dataclasses
+import importlib.resources
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Literal
 
-from common import option_types
-from common.dataset_types import DataError
-from common.install_commands import FACES, missing_packages
-from common.program import leave, run_program
+import keras
+import numpy as np
+import tyro
+from matplotlib.figure import Figure
+from PIL import Image, ImageOps
 
-if TYPE_CHECKING:
-    from alignment.faces import Detector
+from data import FORMATS, find_images, open_file
 
-# Import names and what they are called elsewhere.
-PACKAGES = {
-    "keras": "keras",
-    "keras_mhe": "keras-mhe",
-    "matplotlib": "matplotlib",
-    "mtcnn": "mtcnn",
-    "PIL": "pillow",
-    "skimage": "scikit-image",
-    "tensorflow": "tensorflow",
-}
-_DESCRIPTION = """\
-Aligns the largest face (by area of its box) of each photograph to the layout
-published with SphereFace: 112 rows, 96 columns, RGB. Images that are in OUTPUT
-already are kept as they are. Photographs without a face and files that cannot
-be decoded are skipped, and listed with the reason in OUTPUT/skipped.json.
-"""
-_EXIT_CODES = """\
-exit code: 0 if OUTPUT holds at least one of the aligned images, 1 if none, as
-every photograph was skipped, 2 for unusable input or a missing package, 130 if
-it was stopped
-"""
+# Eyes, nose, corners of the mouth, those on the left of the image first, as
+# (x, y): `coord5point` of SphereFace's preprocess/code/face_align_demo.m. Where
+# MATLAB counts the first pixel as 1, an array's indices begin at 0.
+POINTS = np.array(
+    [
+        [30.2946, 51.6963], [65.5318, 51.5014], [48.0252, 71.7366],
+        [33.5493, 92.3655], [62.7299, 92.2041],
+    ]
+) - 1.0  # fmt: skip
+ROWS, COLUMNS = 112, 96
+#: Side of the smallest face that is looked for; as published, in pixels.
+MIN_FACE = 20
+#: Photographs with a longer side are shrunk before faces are looked for.
+MAX_SIDE = 1600
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(runs.Options):
+    """Aligns the largest face of each photograph."""
+
+    places: tyro.conf.Positional[tuple[Path, ...]] = ()
+    """A folder of photographs, or one of them; and the folder of the aligned
+    images, outside of the first."""
+    format: Literal["png", "jpg"] = "png"
+    """png loses nothing, jpg (of quality 95) is smaller."""
+    min_confidence: float = 0.9
+    """Of a face, from 0 to 1; 0.9 as published."""
+    example: Path | None = None
+    """Instead, align the photograph of scikit-image and draw it there."""
+
+
+class PhotoError(Exception):
+    """A photograph cannot be aligned; the message is the reason."""
+
+
+# Read -----------------------------------------------------------------------
+
+
+def read_photo(path: Path) -> Image.Image:
+    """Decodes a photograph, upright, to 8-bit RGB.
+
+    It is turned as its EXIF data ask for. Grey becomes RGB, 16 bits become 8,
+    and what is transparent becomes white.
+    """
+    try:
+        with warnings.catch_warnings(), open_file(path) as file:
+            warnings.simplefilter("ignore")  # Of damaged EXIF data.
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(file, formats=FORMATS) as image:
+                image = ImageOps.exif_transpose(image)
+                if image.mode.startswith("I"):  # 16 bits, which would be cut.
+                    pixels = np.asarray(image).astype("int64") >> 8
+                    image = Image.fromarray(pixels.clip(0, 255).astype("uint8"))
+                if image.has_transparency_data:
+                    image = image.convert("RGBA")
+                    white = Image.new("RGBA", image.size, "white")
+                    image = Image.alpha_composite(white, image)
+                return image.convert("RGB")
+    except Exception as error:  # Whatever a damaged file makes Pillow raise.
+        raise PhotoError(f"cannot be read: {error}") from error
+
+
+# Detect ---------------------------------------------------------------------
+
+#: From the pixels, uint8 of shape `(height, width, 3)`, to a row for each
+#: face: number of the image, left, top, right, bottom, confidence, five x,
+#: five y.
+Detector = Callable[[np.ndarray], Any]
+
+
+def mtcnn_detector(min_confidence: float) -> Detector:
+    """Returns MTCNN with the thresholds and image pyramid of SphereFace."""
+    from mtcnn import MTCNN
+    from mtcnn.stages import StageONet, StagePNet, StageRNet
+
+    # By name it would take files of the working folder first.
+    weights = importlib.resources.files("mtcnn") / "assets" / "weights"
+    stages = [
+        stage(weights=str(weights / f"{name}.lz4"))
+        for stage, name in (
+            (StagePNet, "pnet"), (StageRNet, "rnet"), (StageONet, "onet")
+        )
+    ]  # fmt: skip
+    mtcnn = MTCNN(stages=stages)
+    return lambda pixels: mtcnn.detect_faces(
+        pixels,
+        output_type="numpy",  # With fractions of pixels.
+        box_format="xyxy",
+        fit_to_image=False,
+        min_face_size=MIN_FACE,
+        scale_factor=0.709,
+        threshold_pnet=0.6,
+        threshold_rnet=0.7,
+        threshold_onet=min_confidence,
+    )
+
+
+def largest_face(photo: Image.Image, detect: Detector) -> Any:
+    """Returns box and points, shapes `(4,)` and `(5, 2)`, of the largest face.
+
+    The published program says "pick the largest face" too, but multiplies the
+    coordinates of the boxes' lower right corners instead of their sides.
+    """
+    factor = -(-max(photo.size) // MAX_SIDE)
+    small = photo.reduce(factor) if factor > 1 else photo
+    rows = detect(np.asarray(small)) if min(small.size) >= MIN_FACE else []
+    if len(rows) == 0:
+        raise PhotoError("no face found")
+    row = max(rows, key=lambda row: (row[3] - row[1]) * (row[4] - row[2]))
+    points = (row[6:16].reshape(2, 5).T + 0.5) * factor - 0.5
+    return row[1:5] * factor, points
+
+
+# Align ----------------------------------------------------------------------
+
+
+def fit(points: np.ndarray) -> Any:
+    """Returns the map from the aligned image, without reflection, to `points`.
+
+    As MATLAB's `cp2tform`: least squares, measured in the photograph.
+    """
+    from skimage.transform import SimilarityTransform
+
+    if np.isfinite(points).all():
+        transform = SimilarityTransform.from_estimate(POINTS, points)
+        if transform and transform.scale > 0:
+            return transform
+    raise PhotoError("its points are not those of a face")
+
+
+def align(photo: Image.Image, points: np.ndarray) -> np.ndarray:
+    """Turns, scales and crops, uint8 of shape `(112, 96, 3)`.
+
+    As published: bilinear, and black outside of the photograph. Differs: where
+    two or more of its pixels fall on one, the photograph is shrunk before.
+    """
+    from skimage.transform import warp
+
+    to_photo = fit(points)
+    if (factor := int(to_photo.scale)) > 1:
+        photo = photo.reduce(factor)
+        to_photo = fit((points + 0.5) / factor - 0.5)
+    pixels = warp(
+        np.asarray(photo),
+        to_photo,
+        output_shape=(ROWS, COLUMNS),
+        order=1,
+        preserve_range=True,
+    )
+    return np.rint(pixels).astype("uint8")
+
+
+# Write ----------------------------------------------------------------------
+
+
+def save(pixels: np.ndarray, path: Path) -> None:
+    """Writes an image, all of it or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.fromarray(pixels)
+    runs.write(path, lambda place: image.save(place, quality=95))
+
+
+def align_photos(options: Options, detect: Detector) -> None:
+    """Aligns what has no aligned image yet; lists what cannot be aligned."""
+    source, output = options.places
+    root = source
+    if not source.is_dir():
+        open_file(source).close()
+        root = source.parent
+    names = [path.relative_to(root) for path in find_images(source)]
+    if not names:
+        raise runs.UserError(f"{source} holds no photograph. Correct it.")
+    above = (output / "x").resolve().parents if source.is_dir() else [output]
+    if root.resolve() in [path.resolve() for path in above]:
+        raise runs.UserError(f"{output} must be outside of {root}.")
+    made: dict[Path, Path] = {}
+    skipped: dict[str, str] = {}
+    bar = keras.utils.Progbar(len(names), unit_name="photo")
+    for number, name in enumerate(names, start=1):
+        place = output / name.with_suffix(f".{options.format}")
+        try:
+            if made.setdefault(place, name) != name:
+                raise PhotoError(f"it would replace that of {made[place]}")
+            if not place.exists():
+                photo = read_photo(root / name)
+                save(align(photo, largest_face(photo, detect)[1]), place)
+        except PhotoError as error:
+            skipped[str(name)] = " ".join(str(error).split())
+        bar.update(number)
+    output.mkdir(parents=True, exist_ok=True)
+    runs.write_json(output / "skipped.json", skipped)
+    for name, reason in skipped.items():
+        print(f"skipped {name}: {reason}", file=sys.stderr)
+    if len(skipped) == len(names):
+        raise runs.UserError(f"{output}: no photograph could be aligned.")
+    print(f"{output}: {len(names) - len(skipped)} of {len(names)} aligned")
+
+
+# The example ----------------------------------------------------------------
+
+
+def align_example(folder: Path, detect: Detector) -> None:
+    """Aligns and draws Eileen Collins, by NASA, in the public domain."""
+    from skimage.data import astronaut
+
+    photo = Image.fromarray(astronaut())
+    box, points = largest_face(photo, detect)
+    pixels, placed = align(photo, points), fit(points).inverse(points)
+    apart = float(np.sqrt(((placed - POINTS) ** 2).sum(axis=1).mean()))
+    save(pixels, folder / "astronaut.png")
+    figure = Figure(figsize=(7.4, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=[1, 0.85])
+    for axes, image, title in (
+        (left, photo, "photograph, largest face"),
+        (right, pixels, f"aligned, {apart:.1f} pixels rms apart"),
+    ):
+        axes.imshow(image)
+        axes.set_title(title, fontsize="medium")
+        axes.set_axis_off()
+    left.plot(*points.T, "+", color="lime", ms=6)
+    left.plot(box[[0, 2, 2, 0, 0]], box[[1, 1, 3, 3, 1]], color="lime")
+    right.plot(*POINTS.T, "o", ms=12, mfc="none", label="published points")
+    right.plot(*placed.T, "+", color="lime", ms=9, label="points of the face")
+    figure.legend(loc="outside lower center", ncols=2)
+    picture = runs.save_figure(figure, folder / "aligned_astronaut.png")
+    print(f"{picture}: points are {apart:.2f} pixels apart (rms)")
+
+
+# The program ----------------------------------------------------------------
 
 
 def main(
-    arguments: Sequence[str] | None = None,
-    detector: "Detector | None" = None,
+    arguments: list[str] | None = None, detect: Detector | None = None
 ) -> int:
-    """Runs the program.
+    """Runs the program, with another detector if given; returns its code."""
 
-    Args:
-        arguments: Command line; `None` takes that of the process.
-        detector: Finds the faces in place of MTCNN.
+    def work(options: Options) -> None:
+        if len(options.places) != (0 if options.example else 2):
+            raise runs.UserError("Give PHOTOS and ALIGNED, or --example.")
+        found = detect or mtcnn_detector(options.min_confidence)
+        if options.example is None:
+            return align_photos(options, found)
+        return align_example(options.example, found)
 
-    Returns:
-        The exit code, as `--help` has it.
-    """
-    options = parse(arguments)
-    return run_program(
-        "align_faces.py",
-        lambda: _work(options, detector),
-        resumes=options.example is None,
-        output="as OUTPUT",
-    )
-
-
-def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Reads the command line; exits with code 2 if it is wrong."""
-    parser = argparse.ArgumentParser(
-        description=_DESCRIPTION,
-        epilog=_EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "input",
-        type=Path,
-        nargs="?",
-        metavar="INPUT",
-        help="folder of photographs, for example IDENTITY/NAME.jpg, in any "
-        "tree of folders, or a single photograph",
-    )
-    parser.add_argument(
-        "output",
-        type=Path,
-        nargs="?",
-        metavar="OUTPUT",
-        help="folder of the aligned images, in the same tree",
-    )
-    parser.add_argument(
-        "--format",
-        choices=("png", "jpg"),
-        default="png",
-        help="png loses nothing, jpg (quality 95) is smaller "
-        "(default: %(default)s)",
-    )
-    parser.add_argument(
-        "--min_confidence",
-        type=option_types.probability,
-        default=0.9,
-        help="of a face, from 0 to 1 (default: %(default)s, as published)",
-    )
-    parser.add_argument(
-        "--example",
-        type=Path,
-        nargs="?",
-        const=Path("runs/aligned_astronaut"),
-        metavar="OUTPUT",
-        help="instead align a photograph that comes with scikit-image, and "
-        "draw it before and after (default: %(const)s)",
-    )
-    options = parser.parse_args(arguments)
-    if options.example is None and options.output is None:
-        parser.error("INPUT and OUTPUT are needed, or --example")
-    if options.example is not None and options.input is not None:
-        parser.error("--example has no INPUT: give --example OUTPUT alone")
-    return options
-
-
-def _work(options: argparse.Namespace, detector: "Detector | None") -> int:
-    if detector is None:
-        _check_packages()
-        if "keras" not in sys.modules:
-            # MTCNN needs it, whatever is set for other programs.
-            os.environ["KERAS_BACKEND"] = "tensorflow"
-        # Needs the packages, and needs a moment.
-        from alignment.mtcnn_detector import MtcnnDetector
-
-        detector = MtcnnDetector(options.min_confidence)
-    if options.example is not None:
-        return _run_example(options.example, detector)
-    return _run(options, detector)
-
-
-def _run(options: argparse.Namespace, detector: "Detector") -> int:
-    from alignment.folder_run import SKIPPED, align_folder
-
-    outcome = align_folder(
-        options.input, options.output, detector, options.format
-    )
-    for name, reason in outcome.skipped.items():
-        print(f"skipped {name}: {reason}", file=sys.stderr)
-    print(
-        f"{outcome.aligned} aligned, {outcome.kept} kept from before, "
-        f"{len(outcome.skipped)} skipped; see {options.output / SKIPPED}"
-    )
-    return 0 if outcome.aligned + outcome.kept else 1
-
-
-def _run_example(output: Path, detector: "Detector") -> int:
-    from alignment.astronaut import ALIGNED, PICTURE, align_astronaut
-    from alignment.photos import PhotoError
-
-    try:
-        distance = align_astronaut(output, detector)
-    except PhotoError as error:
-        print(f"skipped the photograph: {error}", file=sys.stderr)
-        return 1
-    print(
-        f"{output / ALIGNED}: landmarks are {distance:.2f} pixels from the "
-        f"reference points (root mean square); picture: {output / PICTURE}"
-    )
-    return 0
-
-
-def _check_packages() -> None:
-    if missing := missing_packages(PACKAGES):
-        raise DataError(f"{', '.join(missing)} not installed. Run: {FACES}")
+    return runs.main(Options, work, arguments, extra="faces")
 
 
 if __name__ == "__main__":
-    leave(main())
+    sys.exit(main())

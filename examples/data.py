@@ -188,6 +188,9 @@ def _as_images(
 
 # Image files ----------------------------------------------------------------
 
+#: What Pillow may decode.
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
+
 
 def open_file(path: str | Path) -> BinaryIO:
     """Opens a file; refuses what could be waited for, such as a pipe."""
@@ -197,6 +200,24 @@ def open_file(path: str | Path) -> BinaryIO:
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}).") from error
     raise UserError(f"{path} is missing, or is no regular file. Correct it.")
+
+
+def find_images(folder: Path) -> list[Path]:
+    """Finds images in all folders of a folder, sorted, but for hidden ones.
+
+    What is no folder is taken for an image.
+    """
+    if not folder.is_dir():
+        return [folder]
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+        and not any(
+            part.startswith(".") or part == "__MACOSX"
+            for part in path.relative_to(folder).parts
+        )
+    )
 
 
 class ImageFiles:
@@ -250,10 +271,9 @@ class ImageFiles:
     ) -> Any:
         where = f"{self._place}: {name}" if self._place else name
         try:
-            formats = ("JPEG", "PNG", "BMP", "WEBP")
             with (
                 self._open(name) as file,
-                Image.open(file, "r", formats) as image,
+                Image.open(file, "r", FORMATS) as image,
             ):
                 size, mode = (image.height, image.width), image.mode
                 shape = shape or (*size, 3)

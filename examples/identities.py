@@ -6,14 +6,14 @@ people or characters that it has never seen, whether they show the same one.
 
 import math
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from data import ImageFiles, UserError, open_file
+from data import ImageFiles, UserError, find_images, open_file
 
 # Pairs ----------------------------------------------------------------------
 
@@ -43,6 +43,31 @@ class Identities:
     source: str
 
 
+def few(data: Identities, count: int | None) -> Identities:
+    """Leaves so many identities to train on, and all pairs; `None`: all.
+
+    Raises:
+        UserError: If there are not so many, or fewer than two.
+    """
+    if count is None:
+        return data
+    if not 2 <= count <= data.num_identities:
+        raise UserError(
+            f"{count} identities were asked for, expected 2 to "
+            f"{data.num_identities}."
+        )
+    kept = np.random.default_rng(0).permutation(data.num_identities)[:count]
+    chosen = np.flatnonzero(np.isin(data.y_train, kept))
+    images = data.x_train
+    if isinstance(images, ImageFiles):
+        names = [images.names[index] for index in chosen]
+        images = ImageFiles(names, shape=images.shape[1:])
+    else:
+        images = images[chosen]
+    labels = np.searchsorted(np.sort(kept), data.y_train[chosen])
+    return replace(data, x_train=images, y_train=labels, num_identities=count)
+
+
 def draw_pairs(
     labels: np.ndarray, num_pairs: int, *, folds: int = 10, seed: int = 0
 ) -> Pairs:
@@ -51,8 +76,11 @@ def draw_pairs(
     Identities are drawn first and their images then, so all count alike.
 
     Raises:
-        UserError: If a fold has not two identities, or none with two images.
+        UserError: If a fold has not two identities, none with two images, or
+            not two pairs.
     """
+    if num_pairs < 2 * folds:
+        raise UserError(f"{folds} folds need {2 * folds} pairs at least.")
     generator = np.random.default_rng(seed)
     names = generator.permutation(np.unique(labels))
     pairs = []
@@ -231,8 +259,8 @@ def load_identities(
 def _find_people(data_dir: Path) -> dict[str, list[str]]:
     """Returns the paths of the images in each folder that has some."""
     people: dict[str, list[str]] = {}
-    for path in sorted(data_dir.glob("[!.]*/[!.]*")):
-        if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".bmp", ".webp"):
+    for path in find_images(data_dir):
+        if path.parent.parent == data_dir:
             people.setdefault(path.parent.name, []).append(str(path))
     return people
 

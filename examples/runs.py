@@ -29,7 +29,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 try:
     import filelock
@@ -47,7 +47,7 @@ except (ImportError, ValueError) as _error:  # The second of Keras' backend.
     print(
         f"{_error}. Set KERAS_BACKEND to tensorflow, jax or torch. In the "
         "folder of this repository run: pip install "
-        '".[examples,$KERAS_BACKEND]"',
+        f'".[examples,{os.environ.get("KERAS_BACKEND", "tensorflow")}]"',
         file=sys.stderr,
     )
     sys.exit(2)
@@ -62,12 +62,14 @@ MODEL, METRICS = "model.keras", "metrics.json"
 class Options:
     """Base of a program's options, whose fields make its command line."""
 
+    MAY_BE_ZERO: ClassVar[tuple[str, ...]] = ("seed",)
+
     def __post_init__(self) -> None:
         """Refuses numbers that no setting can have."""
         for name, value in vars(self).items():
             # Whole numbers count something, but for those of a list.
-            has_zero = isinstance(value, tuple | float) or name == "seed"
-            least = 0 if has_zero else 1
+            may_be_zero = isinstance(value, tuple | float)
+            least = 0 if may_be_zero or name in self.MAY_BE_ZERO else 1
             for number in value if isinstance(value, tuple) else (value,):
                 is_number = type(number) in (int, float)  # And no bool.
                 if is_number and not least <= number < math.inf:

@@ -1,140 +1,668 @@
-"""SphereFace+ in Keras: train, verify, compare and use embeddings.
+"""The published face recognition experiment: do diverse classes help?
 
-Without options it learns 1,560 characters in all the faces of matplotlib's
-fonts, with SphereFace and the energy of its class vectors, and verifies pairs
-of characters that it has never seen:
+Trains an embedding with an angular-margin head, first without and then with
+the energy of its class vectors, as SphereFace+ (Liu et al., "Learning towards
+Minimum Hyperspherical Energy", NeurIPS 2018), and verifies pairs of identities
+that it has never seen. You learn how to
+
+- train with a head of `keras_mhe.layers`, which takes features and labels,
+- give it the energy of its class vectors, and watch that,
+- cut the embedding out, and score it by `verify_pairs`.
+
+Without options the identities are 1,560 characters in the fonts that come with
+matplotlib, and the run takes about two minutes:
 
     KERAS_BACKEND=torch python examples/sphereface_plus.py
 
-`--help` lists the options; docs/sphereface_plus.md explains them.
+Two methods to compare, the published run, and what a trained model is for:
+
+    python examples/sphereface_plus.py --energy none --seeds 0 1 2
+    python examples/sphereface_plus.py --energy batch --seeds 0 1 2
+    python examples/compare.py runs/glyphs
+    python examples/sphereface_plus.py --recipe published --dataset folders \
+        --data_dir FOLDERS --pairs_file pairs.txt --pairs_dir LFW
+    python examples/sphereface_plus.py --evaluate RUN/embedding.keras
+    python examples/sphereface_plus.py --embed RUN/embedding.keras IMAGES
+
+`docs/sphereface_plus.md` maps the published options to these.
 """
 
-import argparse
-from collections.abc import Sequence
+import runs  # First, for it tells which packages are missing.
+
+# isort: split
+import dataclasses
+import sys
 from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
 
-import common.required_packages  # noqa: F401
-from common.checkpoints import LAST
-from common.glyphs import load_glyphs
-from common.identity_data import (
-    IdentityData,
-    Images,
-    Pairs,
-    with_identities,
-)
-from common.identity_folders import load_identity_folders
-from common.lfw_pairs import load_lfw_pairs
-from common.program import leave, run_program
-from common.study import announce
-from verification.choices import method_of, mirror_of, recipe_of
-from verification.comparison import compare
-from verification.methods import Method
-from verification.options import parse
-from verification.plots import draw_run
-from verification.training import Run, train_from_start
-from verification.use import evaluate, write_embeddings
+import keras
+import numpy as np
+import tyro
+from keras import layers
+from matplotlib.figure import Figure
+
+import identities
+import keras_mhe
+from identities import Identities
+from keras_mhe import layers as heads
+from keras_mhe.losses import OneVsAllCrossentropy
+from keras_mhe.metrics import Verification, verify_pairs
+
+EMBEDDING = "embedding.keras"
+
+# Options --------------------------------------------------------------------
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the program; returns its exit code, 2 for unusable input."""
-    options = parse(arguments)
-    return run_program(
-        "sphereface_plus.py",
-        lambda: _work(options),
-        resumes=not (options.embed or options.evaluate),
+@dataclasses.dataclass(frozen=True)
+class Options(runs.Options):
+    """Trains an embedding with a margin and an energy, and verifies pairs."""
+
+    head: Literal[
+        "softmax", "sphereface", "sphereface_r", "cosface", "arcface",
+        "sphereface2",
+    ] = "sphereface"  # fmt: skip
+    """Head; softmax is the normalised one, without margin."""
+    margin: int | float | None = None
+    """Margin of the head; None: a usual one."""
+    scale: float | None = None
+    """Scale of logits, but for sphereface; None: by the recipe."""
+    energy: Literal["none", "batch", "full"] = "batch"
+    """Energy of the classes of a batch with all, as published, or of all."""
+    power_s: Literal["0", "1", "2", "a0", "a1", "a2"] = "2"
+    """Power of the energy; of angles for a0, a1, a2."""
+    strength: float = 100.0
+    """Factor of the energy, which is a mean over pairs."""
+    lambda_base: float = 1000.0
+    """lambda of sphereface: max(min, base * (1 + gamma * step) ** -power)."""
+    lambda_gamma: float | None = None
+    """None: 0.12; as published 0.11 for margins 2 and 3."""
+    lambda_power: float = 1.0
+    lambda_min: float = 5.0
+    dataset: Literal["glyphs", "folders"] = "glyphs"
+    """Characters, or images of one size in a folder for each identity."""
+    data_dir: Path | None = None
+    """Where the folders of the identities are."""
+    pairs_file: Path | None = None
+    """Pairs like LFW's pairs.txt; None: of identities that are held out."""
+    pairs_dir: Path | None = None
+    """Where the identities of the pairs_file are."""
+    num_pairs: int = 6000
+    """Number of pairs, without a pairs_file."""
+    identities: int | None = None
+    """Train on so many identities; None: on all."""
+    mirror: bool | None = None
+    """Mirror half of the training images, and append the features of mirror
+    images when verifying (for folders)."""
+    recipe: Literal["short", "published"] = "short"
+    """All that is None: as published, or for runs of minutes."""
+    network: Literal["sphereface20", "sphereface4", "small"] | None = None
+    """Published networks of 20 and 4 layers, or a small one."""
+    embedding_size: int | None = None
+    pretrain_epochs: int | None = None
+    """Epochs without energy, which come first."""
+    epochs: int | None = None
+    """Epochs with energy."""
+    steps_per_epoch: int | None = None
+    """Training steps; None: one pass over the images, or 1000 as published."""
+    pretrain_learning_rate: float | None = None
+    """Largest rate without energy."""
+    learning_rate: float | None = None
+    """Largest rate with energy."""
+    batch_size: int | None = None
+    weight_decay: float = 5e-4
+    """Factor of half the squared norm of kernels, slopes, class vectors."""
+    pretrained: Path | None = None
+    """Begin with this saved model, instead of a training without energy."""
+    seeds: Annotated[tuple[int, ...], tyro.conf.arg(aliases=["--seed"])] = (0,)
+    """A run for each: weights, order, mirroring."""
+    evaluate: Path | None = None
+    """Instead, verify pairs with this saved model."""
+    embed: tuple[Path, ...] = ()
+    """Instead, write embeddings: by a saved model, of images and folders."""
+    output: Path | None = None
+    """Where runs are (runs/DATASET); a JSON or NPZ file of the two above."""
+
+    MAY_BE_ZERO: ClassVar = ("pretrain_epochs",)
+
+
+#: Of the published trainings without energy, and with it by the margin:
+#: thousands of steps, rate, thousands after which it falls, by which factor.
+FIRST = (28, 0.1, (16, 24), 0.1)
+SECOND = {
+    1: (11, 0.05, (7,), 0.2),
+    2: (8, 0.1, (5,), 0.1),
+    3: (12, 0.1, (4, 9), 0.1),
+    4: (8, 0.01, (4, 6), 0.1),
+}
+SHORT = {
+    "network": "small",
+    "embedding_size": 64,
+    "batch_size": 128,
+    "pretrain_epochs": 8,
+    "pretrain_learning_rate": 0.1,
+    "epochs": 4,
+    "learning_rate": 0.05,
+    "scale": 16.0,
+}
+RECIPES: dict[str, dict[str, Any]] = {
+    "glyphs": SHORT,
+    "folders": {
+        **SHORT,
+        "network": "sphereface4",
+        "embedding_size": 512,
+        "pretrain_epochs": 20,
+        "epochs": 10,
+        "scale": 32.0,
+    },
+    # Of two GPUs, 256 images each.
+    "published": {
+        "network": "sphereface20",
+        "embedding_size": 512,
+        "batch_size": 512,
+        "steps_per_epoch": 1000,
+        "scale": 64.0,
+    },
+}
+
+
+def second_training(options: Options) -> Any:
+    """Returns the published training; heads but sphereface have that of 4."""
+    margin = options.margin if options.head == "sphereface" else 4
+    return SECOND.get(margin, SECOND[4])
+
+
+def completed(given: Options) -> Options:
+    """Returns the options with all that the recipe says."""
+    if given.pretrained is not None:
+        given = dataclasses.replace(given, pretrain_epochs=0)
+    margin, mirror = HEADS[given.head][1], given.dataset == "folders"
+    options = runs.filled(given, {"margin": margin, "mirror": mirror})
+    recipe = {"lambda_gamma": 0.12, **RECIPES[options.dataset]}
+    if options.recipe == "published":
+        epochs, rate, *_ = second_training(options)
+        recipe = {
+            **RECIPES["published"],
+            "lambda_gamma": 0.11 if options.margin in (2, 3) else 0.12,
+            "pretrain_epochs": FIRST[0],
+            "pretrain_learning_rate": FIRST[1],
+            "epochs": epochs,
+            "learning_rate": rate,
+        }
+    return runs.filled(options, recipe)
+
+
+def without_energy(given: Options) -> Options:
+    """Returns the first training, which methods of one head do only once."""
+    options = completed(given)
+    return dataclasses.replace(
+        given,
+        energy="none",
+        power_s=Options.power_s,
+        strength=Options.strength,
+        epochs=options.pretrain_epochs,
+        learning_rate=options.pretrain_learning_rate,
+        pretrain_epochs=0,
+        pretrain_learning_rate=None,
     )
 
 
-def _work(options: argparse.Namespace) -> None:
-    if options.embed:
-        model, *images = options.embed
-        mirror = mirror_of(options)
-        print(write_embeddings(model, images, mirror, options.output))
-    elif options.evaluate:
-        print(
-            evaluate(
-                options.evaluate,
-                lambda shape: _load_pairs(options, shape[:2]),
-                mirror_of(options),
-                options.output,
-            )
+# Heads ----------------------------------------------------------------------
+
+
+def xavier() -> keras.initializers.Initializer:
+    """Returns Caffe's "xavier", new each time: one draws the same numbers."""
+    return keras.initializers.VarianceScaling(
+        1.0, mode="fan_in", distribution="uniform"
+    )
+
+
+#: Classes of the heads, and their usual margins.
+HEADS: dict[str, tuple[Any, Any]] = {
+    "softmax": (heads.AngularMargin, None),
+    "sphereface": (heads.SphereFace, 4),
+    "sphereface_r": (heads.SphereFaceR, 1.7),
+    "cosface": (heads.CosFace, 0.35),
+    "arcface": (heads.ArcFace, 0.5),
+    "sphereface2": (heads.SphereFace2, 0.4),
+}
+LAMBDAS = ("lambda_base", "lambda_gamma", "lambda_power", "lambda_min")
+
+
+def head_of(options: Options, num_identities: int) -> heads.AngularMargin:
+    """Returns the head, named `head`: features and labels to logits."""
+    names = LAMBDAS if options.head == "sphereface" else ("scale",)
+    names += ("margin",) if options.head != "softmax" else ()
+    energy, decay = None, keras.regularizers.L2(options.weight_decay / 2)
+    if options.energy != "none":
+        energy = keras_mhe.MHE(
+            options.strength,
+            power=int(options.power_s[-1]),
+            distance="angular" if "a" in options.power_s else "euclidean",
         )
-    elif options.compare:
-        _compare(options)
+    if options.energy == "full":  # As of any kernel; a head's is of a batch.
+        energy, decay = None, energy + decay
+    try:
+        return HEADS[options.head][0](
+            num_identities,
+            energy=energy,
+            kernel_regularizer=decay,
+            kernel_initializer=xavier(),
+            name="head",
+            **{name: getattr(options, name) for name in names},
+        )
+    except ValueError as error:  # The head knows what its margin may be.
+        raise runs.UserError(f"--head {options.head}: {error}") from error
+
+
+# Networks -------------------------------------------------------------------
+
+#: Filters and residual units of each stage, which begins by halving the image.
+NETWORKS = {
+    "sphereface20": ((64, 128, 256, 512), (1, 2, 4, 1)),
+    "sphereface4": ((64, 128, 256, 512), (0, 0, 0, 0)),
+    "small": ((24, 48, 96), (0, 0, 0)),
+}
+
+
+def embedding_network(shape: tuple[int, ...], options: Options) -> Any:
+    """Builds a network from pixels in [0, 255] to embeddings.
+
+    A stage is a 3x3 convolution of stride 2 and residual units of two 3x3
+    convolutions; a PReLU with a slope for each channel follows each, and there
+    is no batch normalisation.
+    """
+    decay = keras.regularizers.L2(options.weight_decay / 2)
+
+    def convolution(x: Any, filters: int, name: str, stride: int = 1) -> Any:
+        small = keras.initializers.RandomNormal(stddev=0.01)
+        x = layers.ZeroPadding2D(1)(x)
+        x = layers.Conv2D(
+            filters,
+            3,
+            strides=stride,
+            use_bias=stride == 2,
+            kernel_initializer=small if stride == 1 else xavier(),
+            kernel_regularizer=decay,
+            name=name,
+        )(x)
+        return layers.PReLU(
+            alpha_initializer=keras.initializers.Constant(0.25),
+            alpha_regularizer=decay,
+            shared_axes=[1, 2],
+        )(x)
+
+    images = keras.Input(shape, name="images")
+    x = layers.Rescaling(1 / 128, offset=-127.5 / 128)(images)
+    stages = zip(*NETWORKS[options.network], strict=True)
+    for stage, (filters, units) in enumerate(stages, start=1):
+        x = convolution(x, filters, f"conv{stage}_1", stride=2)
+        for place in range(2, 2 * units + 2, 2):
+            y = convolution(x, filters, f"conv{stage}_{place}")
+            y = convolution(y, filters, f"conv{stage}_{place + 1}")
+            x = layers.Add()([x, y])
+    features = layers.Dense(
+        options.embedding_size,
+        kernel_initializer=xavier(),
+        kernel_regularizer=decay,
+        name="features",
+    )(layers.Flatten()(x))
+    return keras.Model(images, features, name="embedding")
+
+
+def build(shape: tuple[int, ...], count: int, options: Options) -> Any:
+    """Builds the model from images and labels to logits."""
+    network = embedding_network(shape, options)
+    labels = keras.Input((), dtype="int32", name="labels")
+    logits = head_of(options, count)((network.output, labels))
+    return keras.Model([network.input, labels], logits, name=options.network)
+
+
+def embedding_of(model: Any, what: str | Path = "") -> Any:
+    """Returns the part from images to embeddings, which shares the weights."""
+    try:
+        features = model.get_layer("features").output
+        network = keras.Model(model.inputs[0], features, name="embedding")
+        _, height, width, channels = network.input_shape
+        if features.ndim == 2 and height and width and channels in (1, 3):
+            return network
+    except (ValueError, TypeError, AttributeError):
+        pass
+    raise runs.UserError(
+        f"{what} is no embedding of images. Give the {EMBEDDING} or "
+        f"{runs.MODEL} of a run of this program."
+    )
+
+
+def begin_with(model: Any, path: Path) -> None:
+    """Copies the weights of a saved model.
+
+    Those of its head are taken if it has as many identities, which then are
+    taken for the same ones.
+    """
+    saved = runs.load_model(path)
+    try:
+        weights = embedding_of(saved, path).get_weights()
+        embedding_of(model).set_weights(weights)
+    except ValueError as error:
+        raise runs.UserError(
+            f"{path} has another network than --network, --embedding_size and "
+            "the images ask for. Change these, or give another file."
+        ) from error
+    head, other = model.get_layer("head"), saved.layers[-1]
+    if isinstance(other, heads.AngularMargin) and head.units == other.units:
+        head.kernel.assign(other.kernel)
+        head.step.assign(other.step)  # By which lambda falls.
+
+
+# Verification ---------------------------------------------------------------
+
+
+def embed(network: Any, images: Any, chosen: Any, mirror: bool) -> np.ndarray:
+    """Returns embeddings of chosen images, a row for each.
+
+    With `mirror` those of the mirror images are appended, as published.
+    """
+    parts = []
+    for block in np.split(chosen, range(256, len(chosen), 256)):
+        pixels = images[block].astype("float32")
+        features = [network.predict_on_batch(pixels)]
+        if mirror:
+            mirrored = np.ascontiguousarray(pixels[:, :, ::-1])
+            features.append(network.predict_on_batch(mirrored))
+        parts.append(np.concatenate(features, axis=1))
+    return np.concatenate(parts)
+
+
+def verify(network: Any, images: Any, pairs: Any, mirror: bool) -> Verification:
+    """Scores pairs as published: cosines of centered embeddings, in folds."""
+    used, places = np.unique([pairs.first, pairs.second], return_inverse=True)
+    features = embed(network, images, used, mirror)
+    if not np.isfinite(features).all():
+        raise runs.UserError("Embeddings are not finite: the model diverged.")
+    first, second = features[places.reshape(2, -1)]
+    return verify_pairs(
+        first, second, pairs.is_same, folds=pairs.folds, center=True
+    )
+
+
+def scores_of(result: Verification) -> dict[str, float]:
+    """Returns the scores as a run's metrics name them."""
+    return {
+        "verification_accuracy": result.accuracy,
+        "equal_error_rate": result.eer,
+        "tpr_at_1e-2": result.tpr_at_fpr[1e-2],
+        "tpr_at_1e-3": result.tpr_at_fpr[1e-3],
+        "auc": result.auc,
+    }
+
+
+# Training -------------------------------------------------------------------
+
+#: The class vectors, by the energy that embeddings of any length have.
+WATCHED = {"power": 0, "layers": ["head"]}
+
+
+def compile_model(model: Any, options: Options, total_steps: int) -> None:
+    """Compiles with SGD; the rate falls in steps as published, or smoothly."""
+    rate = options.learning_rate
+    if options.recipe == "published":
+        is_first = options.pretrain_epochs == 0 and options.pretrained is None
+        whole, _, places, factor = (
+            FIRST if is_first else second_training(options)
+        )
+        # Keras changes the rate after the step of a boundary, Caffe before.
+        schedule = keras.optimizers.schedules.PiecewiseConstantDecay(
+            [max(1, round(p / whole * total_steps)) - 1 for p in places],
+            [rate * factor**k for k in range(len(places) + 1)],
+        )
     else:
-        print(_train(options))
+        warmup = max(1, total_steps // 20)
+        schedule = keras.optimizers.schedules.CosineDecay(
+            rate / warmup,
+            max(1, total_steps - warmup),
+            warmup_target=rate,
+            warmup_steps=warmup,
+        )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    if options.head == "sphereface2":  # As published: over the scale.
+        loss = OneVsAllCrossentropy(factor=50 / options.scale)
+    optimizer = keras.optimizers.SGD(schedule, momentum=0.9)
+    model.compile(optimizer, loss, metrics=["accuracy"])
 
 
-def _load_pairs(
-    options: argparse.Namespace, size: tuple[int, int]
-) -> tuple[Images, Pairs]:
-    """Returns what a saved model is scored on."""
-    if options.pairs_file is not None:
-        return load_lfw_pairs(options.pairs_file, options.pairs_dir, size)
-    data = _load(options)
-    return data.x_test, data.pairs
+def fit(
+    model: Any, options: Options, seed: int, data: Identities, folder: Path
+) -> None:
+    """Trains to the end, from wherever the folder's run stopped."""
+    errors: list[runs.UserError] = []
+
+    def make(chosen: np.ndarray, generator: Any) -> Any:
+        try:
+            images = data.x_train[chosen]
+        except runs.UserError as error:  # TensorFlow raises another instead.
+            errors.append(error)
+            raise
+        if options.mirror:
+            images = runs.random_flips(images, generator)
+        labels = data.y_train[chosen].astype("int32")
+        return (images.astype("float32"), labels), labels
+
+    network, head = embedding_of(model), model.get_layer("head")
+
+    def measure(epoch: int, logs: dict[str, Any]) -> None:
+        result = verify(network, data.x_test, data.pairs, options.mirror)
+        logs["val_accuracy"], logs["val_eer"] = result.accuracy, result.eer
+        if options.head == "sphereface":
+            logs["lambda"] = float(head.lambda_at(head.step - 1))
+
+    batches = runs.Batches(
+        len(data.y_train),
+        options.batch_size,
+        make,
+        seed=seed,
+        steps=options.steps_per_epoch,
+    )
+    compile_model(model, options, options.epochs * len(batches))
+    first_epoch = runs.restore(model, folder, len(batches))
+    try:
+        model.fit(
+            batches,
+            epochs=options.epochs,
+            initial_epoch=first_epoch,
+            shuffle=False,
+            callbacks=[
+                keras_mhe.callbacks.EnergyMonitor(**WATCHED),
+                keras.callbacks.LambdaCallback(on_epoch_end=measure),
+                *runs.callbacks(folder, batches),
+            ],
+        )
+    except Exception as error:
+        raise (errors or [error])[0] from None
 
 
-def _load(options: argparse.Namespace) -> IdentityData:
+def run(
+    model: Any, options: Options, seed: int, data: Identities, folder: Path
+) -> dict[str, Any]:
+    """Trains, draws and measures a model; returns the metrics."""
+    before = keras_mhe.audit(model, **WATCHED)
+    fit(model, options, seed, data, folder)
+    network = embedding_of(model)
+    runs.write(folder / EMBEDDING, network.save)
+    result = verify(network, data.x_test, data.pairs, options.mirror)
+    draw_scores(result, data.pairs.is_same, folder)
+    draw(model, before, folder)
+    history = runs.read_history(folder)
+    metrics = {
+        **scores_of(result),
+        "train_accuracy": train_accuracy(model, data),
+        "best_verification_accuracy": float(history["val_accuracy"].max()),
+        "energy_gap": float(history["energy_gap"][-1]),
+        "min_angle": float(history["min_angle"][-1]),
+        "steps": int(model.optimizer.iterations),
+        "images": data.source,
+    }
+    runs.write_json(folder / runs.METRICS, metrics)
+    return metrics
+
+
+def train_accuracy(model: Any, data: Identities) -> float:
+    """Share of 20,000 training images at most whose nearest class is theirs."""
+    network = embedding_of(model)
+    logits = model.get_layer("head")(network.output)  # Without a margin.
+    predictor = keras.Model(network.input, logits)
+    count = len(data.y_train)
+    chosen = np.linspace(0, count - 1, min(count, 20_000)).astype(int)
+    nearest = embed(predictor, data.x_train, chosen, False).argmax(axis=1)
+    return float(np.mean(nearest == data.y_train[chosen]))
+
+
+# Pictures -------------------------------------------------------------------
+
+
+def draw(model: Any, before: Any, folder: Path) -> None:
+    """Draws curves, and class vectors now and before the training."""
+    titles = {
+        "accuracy": "accuracy: with margin in training, of pairs",
+        "loss": "loss, energy and weight decay included",
+        "energy_gap": "energy gap of class vectors",
+    }
+    first = {"energy_gap": before[0].gap}
+    figure = runs.draw_history(runs.read_history(folder), titles, first)
+    runs.save_figure(figure, folder / "training.png")
+    after = keras_mhe.audit(model, **WATCHED)
+    figure = keras_mhe.plots.angles(after, before=before)
+    runs.save_figure(figure, folder / "angles.png")
+
+
+def draw_scores(
+    result: Verification, is_same: np.ndarray, folder: Path
+) -> None:
+    """Draws the ROC curve, and cosines of the two kinds of pairs."""
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    roc, scores = figure.subplots(1, 2)
+    roc.plot(result.false_positive_rates, result.true_positive_rates)
+    roc.set(xscale="log", xlabel="false positive rate")
+    roc.set_title(f"true positive rate; equal error rate {result.eer:.2%}")
+    edges = np.linspace(result.scores.min(), result.scores.max(), 61)
+    for label, kind in (("same", is_same), ("different", ~is_same)):
+        scores.hist(result.scores[kind], edges, alpha=0.6, label=label)
+    scores.axvline(result.thresholds.mean(), color="k", lw=1, ls="--")
+    scores.set(title=f"cosines of pairs; {result.accuracy:.2%} right")
+    scores.set(yticks=[])
+    scores.legend()
+    runs.save_figure(figure, folder / "verification.png")
+
+
+# Use of a trained model -----------------------------------------------------
+
+
+def evaluate(options: Options) -> None:
+    """Verifies pairs with a saved model."""
+    path = options.evaluate
+    network = embedding_of(runs.load_model(path), path)
+    shape = network.input_shape[1:]
+    if options.pairs_file is not None and options.pairs_dir is not None:
+        images, pairs = identities.read_pairs(
+            options.pairs_file, options.pairs_dir, shape
+        )
+    else:
+        data = load(options)
+        images, pairs = data.x_test, data.pairs
+    if images.shape[1:] != shape:
+        raise runs.UserError(
+            f"{path} takes images of the shape {shape}, those of the data set "
+            f"have {images.shape[1:]}. Give what it was trained on."
+        )
+    result = verify(network, images, pairs, completed(options).mirror)
+    scores = scores_of(result)
+    if options.output is not None:
+        runs.write_json(options.output, scores)
+    print(", ".join(f"{name} {value:.4f}" for name, value in scores.items()))
+
+
+def write_embeddings(options: Options) -> None:
+    """Writes embeddings of images, and their paths, to an NPZ file."""
+    path, *places = options.embed
+    network = embedding_of(runs.load_model(path), path)
+    found = [identities.find_images(place) for place in places]
+    files = [str(file) for some in found for file in some]
+    if not files:
+        raise runs.UserError("--embed needs a model and at least one image.")
+    images = identities.ImageFiles(files, shape=network.input_shape[1:])
+    everything, mirror = np.arange(len(files)), completed(options).mirror
+    features = embed(network, images.check(), everything, mirror)
+    output = (options.output or Path("embeddings")).with_suffix(".npz")
+    runs.write(
+        output, lambda path: np.savez(path, embeddings=features, files=files)
+    )
+    print(f"{output}: {len(files)} embeddings of length {features.shape[1]}")
+
+
+# The program ----------------------------------------------------------------
+
+
+def load(options: Options) -> Identities:
+    """Loads what to train on and what to verify."""
     if options.dataset == "glyphs":
-        data = load_glyphs(num_pairs=options.num_pairs, seed=options.data_seed)
-    else:
-        data = load_identity_folders(
-            options.data_dir,
-            size=None,
-            test_identities=options.test_identities,
-            num_pairs=options.num_pairs,
-            seed=options.data_seed,
-            pairs_file=options.pairs_file,
-            pairs_dir=options.pairs_dir,
-        )
-    if options.identities is None:
-        return data
-    return with_identities(data, options.identities, options.data_seed)
-
-
-def _run_of(options: argparse.Namespace, method: Method, seed: int) -> Run:
-    return Run(
-        options.dataset,
-        method,
-        recipe_of(options, method),
-        seed,
-        options.identities,
+        return identities.load_glyphs(num_pairs=options.num_pairs)
+    if options.data_dir is None:
+        raise runs.UserError("--dataset folders needs --data_dir.")
+    if (options.pairs_file is None) != (options.pairs_dir is None):
+        raise runs.UserError("--pairs_file and --pairs_dir go together.")
+    return identities.load_identities(
+        options.data_dir,
+        pairs_file=options.pairs_file,
+        pairs_dir=options.pairs_dir,
+        num_pairs=options.num_pairs,
     )
 
 
-def _compare(options: argparse.Namespace) -> None:
-    folder = options.output or Path("runs") / options.dataset / "comparison"
-    compare(
-        lambda method, seed: _run_of(options, method, seed),
-        options.compare,
-        options.seeds,
-        _load(options),
-        folder,
-        start=options.pretrained,
-    )
+def train(
+    given: Options, seed: int, data: Identities, root: Path, start: Path | None
+) -> Path:
+    """Does a training, or goes on with what there is; returns its folder."""
+    options = completed(given)
+    title = [options.head, str(options.margin or ""), options.energy]
+    title += [options.power_s] if options.energy != "none" else []
+    named = {"head", "margin", "energy", "power_s", "dataset", "data_dir"}
+    named |= {"pairs_file", "pairs_dir", "pretrained", "seeds", "output"}
+    name = runs.name_of(given, "_".join(filter(None, title)), without=named)
+    folder = root / f"{name}_seed_{seed}"
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(seed)
+    model = build(data.x_train.shape[1:], data.num_identities, options)
+    if start is not None:
+        begin_with(model, start)
+    with runs.open_run(folder, "sphereface_plus", seed, options) as finished:
+        print(f"{folder}: {'finished before' if finished else 'training'}")
+        metrics = finished or run(model, options, seed, data, folder)
+    right, equal = metrics["verification_accuracy"], metrics["equal_error_rate"]
+    print(f"{folder}: {right:.2%} of the pairs, equal error rate {equal:.2%}")
+    return folder
 
 
-def _train(options: argparse.Namespace) -> str:
-    """Trains and draws one run; returns what to print."""
-    method = method_of(options)
-    run = _run_of(options, method, options.seed)
-    name = f"{method.folder}_seed_{options.seed}"
-    folder = options.output or Path("runs") / options.dataset / name
-    announce(method, options.seed, folder)
-    data = _load(options)
-    before = folder / "pretraining"
-    metrics = train_from_start(
-        run, data, folder, before, start=options.pretrained
-    )
-    start = before / LAST if run.recipe.pretraining else options.pretrained
-    pictures = draw_run(run, data, folder, start)
-    return (
-        f"{method.label}: {metrics['verification_accuracy']:.2%} of the pairs "
-        f"right (10 folds), equal error rate {metrics['equal_error_rate']:.2%},"
-        f" last epoch; pictures: {', '.join(map(str, pictures))}"
-    )
+def work(given: Options) -> None:
+    """Does what the options ask for."""
+    if given.embed:
+        return write_embeddings(given)
+    if given.evaluate is not None:
+        return evaluate(given)
+    data = identities.few(load(given), given.identities)
+    root = given.output or Path("runs") / given.dataset
+    for seed in given.seeds:
+        start = given.pretrained
+        if completed(given).pretrain_epochs:
+            before = root.with_name(f"{root.name}_pretraining")
+            first = without_energy(given)
+            start = train(first, seed, data, before, None) / runs.MODEL
+        train(given, seed, data, root, start)
+    return None
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the program; returns its exit code."""
+    return runs.main(Options, work, arguments)
 
 
 if __name__ == "__main__":
-    leave(main())
+    sys.exit(main())

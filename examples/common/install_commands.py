@@ -5,7 +5,6 @@ from collections.abc import Mapping
 
 _FOLDER = "in the folder of this repository"
 EXAMPLES = f'pip install ".[examples]" {_FOLDER}'
-FACES = f'pip install ".[faces]" {_FOLDER}'
 GAN = f'pip install ".[gan]" {_FOLDER}'
 
 

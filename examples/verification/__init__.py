@@ -1,1 +1,0 @@
-"""Parts of the SphereFace+ program: heads, networks, training, scores."""

@@ -1,0 +1,309 @@
+"""The SphereFace+ program: a tiny run, its parts, and a kill."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import identities
+import keras_mhe
+import runs
+import sphereface_plus
+from keras_mhe.losses import OneVsAllCrossentropy
+from keras_mhe.metrics import verify_pairs
+from sphereface_plus import HEADS, Options, completed
+
+# Two steps without energy and four with it, of six identities.
+SMALL = [
+    "--dataset=folders", "--network=small", "--embedding_size=8",
+    "--batch_size=9", "--pretrain_epochs=1", "--epochs=2", "--num_pairs=40",
+]  # fmt: skip
+NAME = (
+    "sphereface_4_batch_2_strength_7.0_num_pairs_40_network_small_"
+    "embedding_size_8_pretrain_epochs_1_epochs_2_batch_size_9_seed_3"
+)
+
+
+def write_people(root, count=26, start=0):
+    """Writes three noisy images of a pattern for each person."""
+    generator = np.random.default_rng(start)
+    for person in range(start, start + count):
+        name = f"person{person}"
+        (root / name).mkdir(parents=True)
+        pattern = (
+            generator.integers(0, 256, (4, 4, 3)).repeat(4, 0).repeat(4, 1)
+        )
+        for number in (1, 2, 3):
+            noisy = pattern + generator.normal(0, 20, pattern.shape)
+            image = Image.fromarray(noisy.clip(0, 255).astype("uint8"))
+            image.save(root / name / f"{name}_{number:04}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory):
+    return write_people(tmp_path_factory.mktemp("data") / "people")
+
+
+def run(people, output, *arguments):
+    return sphereface_plus.main(
+        [*SMALL, f"--data_dir={people}", f"--output={output}", *arguments]
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, people):
+    root = tmp_path_factory.mktemp("runs") / "people"
+    assert run(people, root, "--strength=7", "--seed=3") == 0
+    return root / NAME
+
+
+def test_a_run_fills_its_folder(trained):
+    metrics = runs.read_json(trained / runs.METRICS)
+    history = runs.read_history(trained)
+    assert metrics["steps"] == 4
+    assert history["val_accuracy"][-1] == metrics["verification_accuracy"]
+    model = keras.models.load_model(trained / runs.MODEL)
+    head = model.get_layer("head")
+    assert head.energy.strength == 7.0
+    (row,) = keras_mhe.audit(model, **sphereface_plus.WATCHED)
+    assert history["energy_gap"][-1] == pytest.approx(row.gap, rel=1e-4)
+    # Two steps without energy came before, and lambda goes on.
+    assert int(head.step) == 6
+    assert history["lambda"][-1] == pytest.approx(1000 / (1 + 0.12 * 6))
+    (path,) = trained.parent.with_name("people_pretraining").rglob(runs.MODEL)
+    assert keras.models.load_model(path).get_layer("head").energy is None
+    for name in ("training.png", "verification.png", "angles.png"):
+        with Image.open(trained / name) as picture:
+            assert np.asarray(picture.convert("L")).std() > 10
+
+
+def test_methods_share_the_training_without_energy(trained, people, capsys):
+    assert run(people, trained.parent, "--energy=none", "--seed=3") == 0
+    printed = capsys.readouterr().out
+    assert printed.count("finished before") == 1
+    assert printed.count(": training") == 1
+
+
+def test_the_embedding_is_plain_keras_and_has_the_scores(trained, people):
+    network = keras.models.load_model(trained / sphereface_plus.EMBEDDING)
+    assert not any("mhe" in type(x).__module__ for x in network.layers)
+    data = identities.load_identities(people, num_pairs=40)
+    images = data.x_test[:].astype("float32")
+    both = (images, np.ascontiguousarray(images[:, :, ::-1]))
+    features = [network.predict(x, verbose=0) for x in both]
+    features = np.concatenate(features, axis=1)
+    one, other = features[data.pairs.first], features[data.pairs.second]
+    result = verify_pairs(
+        one, other, data.pairs.is_same, folds=data.pairs.folds, center=True
+    )
+    metrics = runs.read_json(trained / runs.METRICS)
+    assert result.accuracy == pytest.approx(metrics["verification_accuracy"])
+    assert result.auc == pytest.approx(metrics["auc"], abs=1e-6)
+
+
+@pytest.mark.parametrize("name", [runs.MODEL, sphereface_plus.EMBEDDING])
+def test_evaluate(name, trained, people, tmp_path):
+    output = tmp_path / "scores.json"
+    assert run(people, output, f"--evaluate={trained / name}") == 0
+    metrics = runs.read_json(trained / runs.METRICS)
+    for score, value in runs.read_json(output).items():
+        assert value == pytest.approx(metrics[score])
+
+
+def test_embeddings_of_folders_and_files(trained, people, tmp_path):
+    folder, file = people / "person3", people / "person5" / "person5_0001.png"
+    model, output = trained / runs.MODEL, tmp_path / "embeddings.npz"
+    arguments = ["--embed", *map(str, (model, folder, file))]
+    assert sphereface_plus.main([*arguments, f"--output={output}"]) == 0
+    with np.load(output) as arrays:
+        embeddings, files = arrays["embeddings"], arrays["files"]
+    assert files.tolist() == [*map(str, sorted(folder.iterdir())), str(file)]
+    network = keras.models.load_model(trained / sphereface_plus.EMBEDDING)
+    pixels = np.asarray(Image.open(file), "float32")[np.newaxis]
+    expected = network.predict(pixels, verbose=0)
+    np.testing.assert_allclose(embeddings[-1:], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_pairs_of_lfw_and_a_pretrained_model(trained, people, tmp_path, capsys):
+    """With another number of identities the head begins anew."""
+    lfw = write_people(tmp_path / "lfw", 8, start=30)
+    lines = ["2\t2"]
+    for a, b, c, d in ((30, 31, 32, 33), (34, 35, 36, 37)):
+        lines += [f"person{a}\t1\t2", f"person{b}\t1\t2"]
+        lines += [f"person{a}\t1\tperson{c}\t2", f"person{b}\t1\tperson{d}\t2"]
+    (tmp_path / "pairs.txt").write_text("\n".join(lines))
+    pairs = [f"--pairs_file={tmp_path / 'pairs.txt'}", f"--pairs_dir={lfw}"]
+    first = f"--pretrained={trained / runs.MODEL}"
+    rest = ["--learning_rate=1e-30", "--epochs=1"]
+    assert run(people, tmp_path / "runs", *pairs, first, *rest) == 0
+    (path,) = (tmp_path / "runs").rglob(runs.MODEL)
+    model, before = map(keras.models.load_model, (path, trained / runs.MODEL))
+    head = model.get_layer("head")
+    assert (head.units, int(head.step)) == (26, 26 * 3 // 9)
+    kernels = [
+        x.get_layer("features").get_weights()[0] for x in (model, before)
+    ]
+    np.testing.assert_array_equal(*kernels)
+    assert not (tmp_path / "runs_pretraining").exists()
+    evaluated = [f"--evaluate={trained / runs.MODEL}", *pairs]
+    assert sphereface_plus.main(evaluated) == 0
+    other = ["--embedding_size=9", "--epochs=1"]
+    assert run(people, tmp_path / "more", *pairs, first, *other) == 2
+    assert "has another network" in capsys.readouterr().err
+    assert not (tmp_path / "more").exists()
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_heads(name):
+    options = completed(Options(head=name, energy="full", power_s="a1"))
+    head = sphereface_plus.head_of(options, 9)
+    kind, margin = HEADS[name]
+    assert type(head) is kind
+    assert getattr(head, "margin", None) == margin
+    assert head.energy is None
+    energy, decay = head.kernel_regularizer.regularizers
+    assert (energy.distance, energy.power) == ("angular", 1)
+    assert float(decay.l2) == pytest.approx(2.5e-4)
+    options = completed(Options(head=name, scale=20, lambda_min=3))
+    head = sphereface_plus.head_of(options, 9)
+    assert head.energy.strength == 100.0
+    if name == "sphereface":
+        assert (head.lambda_min, head.lambda_gamma) == (3, 0.12)
+    else:
+        assert head.scale == 20.0
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    sphereface_plus.compile_model(model, options, 10)
+    is_one_vs_all = isinstance(model.loss, OneVsAllCrossentropy)
+    assert is_one_vs_all == (name == "sphereface2")
+
+
+def test_sphereface20_is_the_published_network():
+    options = completed(Options(recipe="published"))
+    model = sphereface_plus.embedding_network((112, 96, 3), options)
+    convolutions = [
+        layer
+        for layer in model.layers
+        if isinstance(layer, keras.layers.Conv2D)
+    ]
+    shapes = [tuple(layer.kernel.shape[2:]) for layer in convolutions]
+    assert shapes == [
+        (3, 64), (64, 64), (64, 64), (64, 128), *[(128, 128)] * 4,
+        (128, 256), *[(256, 256)] * 8, (256, 512), (512, 512), (512, 512),
+    ]  # fmt: skip
+    for layer in convolutions:
+        is_first = layer.name.endswith("_1")
+        assert layer.strides == ((2, 2) if is_first else (1, 1))
+        assert layer.use_bias == is_first
+        kernel = keras.ops.convert_to_numpy(layer.kernel)
+        deviation = np.prod(kernel.shape[:3]) ** -0.5 if is_first else 0.01
+        assert kernel.std() == pytest.approx(deviation, rel=0.05)
+    assert sum(isinstance(x, keras.layers.Add) for x in model.layers) == 8
+    dense = model.get_layer("features")
+    assert tuple(dense.kernel.shape) == (7 * 6 * 512, 512)
+    # Decay on kernels and slopes of 20 convolutions and on the dense kernel.
+    assert len(model.losses) == 2 * 20 + 1
+
+
+@pytest.mark.parametrize(
+    ("margin", "rates", "edges", "gamma"),
+    [
+        (1, [0.05, 0.01], [7000, 11_000], 0.12),
+        (2, [0.1, 0.01], [5000, 8000], 0.11),
+        (3, [0.1, 0.01, 0.001], [4000, 9000, 12_000], 0.11),
+        (4, [0.01, 0.001, 0.0001], [4000, 6000, 8000], 0.12),
+        (None, [0.1, 0.01, 0.001], [16_000, 24_000, 28_000], 0.12),
+    ],
+)
+def test_published_recipes(margin, rates, edges, gamma):
+    """Of the training files; None: of that without energy."""
+    given = Options(recipe="published", margin=margin)
+    if margin is None:
+        given = sphereface_plus.without_energy(given)
+    options = completed(given)
+    steps = options.epochs * options.steps_per_epoch
+    assert (steps, options.lambda_gamma) == (edges[-1], gamma)
+    assert (options.batch_size, options.network) == (512, "sphereface20")
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    sphereface_plus.compile_model(model, options, steps)
+    schedule = model.optimizer._learning_rate
+    for rate, begin, end in zip(rates, [0, *edges], edges, strict=False):
+        assert float(schedule(begin)) == pytest.approx(rate)
+        assert float(schedule(end - 1)) == pytest.approx(rate)
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("--identities=1", "expected 2 to 6"),
+        ("--num_pairs=10", "10 folds need 20 pairs"),
+        ("--margin=5", "--head sphereface: `margin` must be an integer"),
+        ("--pairs_file=x", "go together"),
+        ("--pretrained=x", "x is missing"),
+        ("--evaluate={}/classifier.keras", "is no embedding of images"),
+        ("--evaluate={}/convolution.keras", "is no embedding of images"),
+        ("--evaluate={}/large.keras", "takes images of the shape (8, 8, 3)"),
+        ("--evaluate={}/note.keras", "cannot be loaded"),
+        ("--embed=x", "x is missing"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_used_is_one_line(
+    argument, message, people, tmp_path, capsys
+):
+    images, small = keras.Input((8, 8, 3)), keras.Input((4,))
+    dense = keras.layers.Dense(2, name="features")
+    keras.Model(small, dense(small)).save(tmp_path / "classifier.keras")
+    outputs = keras.layers.Conv2D(2, 8, name="features")(images)
+    keras.Model(images, outputs).save(tmp_path / "convolution.keras")
+    outputs = keras.layers.Flatten(name="features")(images)
+    keras.Model(images, outputs).save(tmp_path / "large.keras")
+    (tmp_path / "note.keras").write_text("no model")
+    root = tmp_path / "runs"
+    assert run(people, root, argument.format(tmp_path)) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+    assert not root.exists()
+
+
+def test_damage_behind_a_header_is_named(tmp_path, capsys):
+    people = write_people(tmp_path / "people")
+    for path in people.rglob("*.png"):
+        path.write_bytes(path.read_bytes()[:300])
+    assert run(people, tmp_path / "runs") == 2
+    assert ".png cannot be decoded" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on(people, tmp_path):
+    arguments = [*SMALL, f"--data_dir={people}", f"--output={tmp_path / 'x'}"]
+    arguments[arguments.index("--epochs=2")] = "--epochs=6"
+    process = subprocess.Popen(
+        [sys.executable, sphereface_plus.__file__, *arguments],
+        stdout=subprocess.DEVNULL,
+    )
+    while process.poll() is None and not list(tmp_path.glob("x/*/*.keras")):
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert sphereface_plus.main(arguments) == 0
+    (path,) = (tmp_path / "x").rglob(runs.METRICS)
+    assert runs.read_json(path)["steps"] == 12
+
+
+@pytest.mark.slow
+def test_the_default_run_of_the_readme(tmp_path):
+    finished = subprocess.run(
+        [sys.executable, sphereface_plus.__file__],
+        cwd=tmp_path,
+        capture_output=True,
+    )
+    assert finished.returncode == 0, finished.stderr.decode()
+    folder = tmp_path / "runs" / "glyphs" / "sphereface_4_batch_2_seed_0"
+    metrics = runs.read_json(folder / runs.METRICS)
+    assert metrics["verification_accuracy"] > 0.955
