@@ -135,34 +135,21 @@ SECOND = {
     4: (8, 0.01, (4, 6), 0.1),
 }
 SHORT = {
-    "network": "small",
-    "embedding_size": 64,
-    "batch_size": 128,
-    "pretrain_epochs": 8,
-    "pretrain_learning_rate": 0.1,
-    "epochs": 4,
-    "learning_rate": 0.05,
-    "scale": 16.0,
-}
+    "network": "small", "embedding_size": 64, "batch_size": 128, "scale": 16.0,
+    "pretrain_epochs": 8, "pretrain_learning_rate": 0.1,
+    "epochs": 4, "learning_rate": 0.05,
+}  # fmt: skip
 RECIPES: dict[str, dict[str, Any]] = {
     "glyphs": SHORT,
-    "folders": {
-        **SHORT,
-        "network": "sphereface4",
-        "embedding_size": 512,
-        "pretrain_epochs": 20,
-        "epochs": 10,
-        "scale": 32.0,
+    "folders": SHORT | {
+        "network": "sphereface4", "embedding_size": 512, "scale": 32.0,
+        "pretrain_epochs": 20, "epochs": 10,
     },
-    # Of two GPUs, 256 images each.
-    "published": {
-        "network": "sphereface20",
-        "embedding_size": 512,
-        "batch_size": 512,
-        "steps_per_epoch": 1000,
-        "scale": 64.0,
+    "published": {  # The batch is that of two GPUs.
+        "network": "sphereface20", "embedding_size": 512, "batch_size": 512,
+        "scale": 64.0, "steps_per_epoch": 1000,
     },
-}
+}  # fmt: skip
 
 
 def second_training(options: Options) -> Any:
@@ -177,17 +164,15 @@ def completed(given: Options) -> Options:
         given = dataclasses.replace(given, pretrain_epochs=0)
     margin, mirror = HEADS[given.head][1], given.dataset == "folders"
     options = runs.filled(given, {"margin": margin, "mirror": mirror})
-    recipe = {"lambda_gamma": 0.12, **RECIPES[options.dataset]}
+    recipe = RECIPES[options.dataset] | {"lambda_gamma": 0.12}
     if options.recipe == "published":
-        epochs, rate, *_ = second_training(options)
-        recipe = {
-            **RECIPES["published"],
-            "lambda_gamma": 0.11 if options.margin in (2, 3) else 0.12,
-            "pretrain_epochs": FIRST[0],
-            "pretrain_learning_rate": FIRST[1],
-            "epochs": epochs,
-            "learning_rate": rate,
-        }
+        recipe = RECIPES["published"].copy()
+        recipe["lambda_gamma"] = 0.11 if options.margin in (2, 3) else 0.12
+        for prefix, training in (
+            ("pretrain_", FIRST), ("", second_training(options))
+        ):  # fmt: skip
+            recipe[f"{prefix}epochs"] = training[0]
+            recipe[f"{prefix}learning_rate"] = training[1]
     return runs.filled(options, recipe)
 
 
@@ -312,9 +297,9 @@ def embedding_network(shape: tuple[int, ...], options: Options) -> Any:
 def build(shape: tuple[int, ...], count: int, options: Options) -> Any:
     """Builds the model from images and labels to logits."""
     network = embedding_network(shape, options)
-    labels = keras.Input((), dtype="int32", name="labels")
-    logits = head_of(options, count)((network.output, labels))
-    return keras.Model([network.input, labels], logits, name=options.network)
+    inputs = [network.input, keras.Input((), dtype="int32", name="labels")]
+    logits = head_of(options, count)((network.output, inputs[1]))
+    return keras.Model(inputs, logits, name=options.network)
 
 
 def embedding_of(model: Any, what: str | Path = "") -> Any:
