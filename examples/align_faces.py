@@ -71,7 +71,7 @@ class Options(runs.Options):
     """Instead, align the photograph of scikit-image and draw it there."""
 
 
-class PhotoError(Exception):
+class PhotoError(runs.UserError):
     """A photograph cannot be aligned; the message is the reason."""
 
 

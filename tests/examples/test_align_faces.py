@@ -151,6 +151,8 @@ def test_what_cannot_be_done_is_one_line(tmp_path, monkeypatch, capsys):
     ):
         assert align_faces.main([*map(str, places)], detect) == 2
         assert message in capsys.readouterr().err.splitlines()[-1]
+    assert align_faces.main(["--example", str(tmp_path)], lambda _: []) == 2
+    assert capsys.readouterr().err == "align_faces.py: no face found\n"
     monkeypatch.setitem(sys.modules, "mtcnn", None)
     assert align_faces.main([str(folder), str(tmp_path / "y")]) == 2
     assert 'pip install ".[faces]"' in capsys.readouterr().err
