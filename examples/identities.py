@@ -6,7 +6,7 @@ people or characters that it has never seen, whether they show the same one.
 
 import math
 import unicodedata
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,31 +41,6 @@ class Identities:
     x_test: Any
     pairs: Pairs
     source: str
-
-
-def few(data: Identities, count: int | None) -> Identities:
-    """Leaves so many identities to train on, and all pairs; `None`: all.
-
-    Raises:
-        UserError: If there are not so many, or fewer than two.
-    """
-    if count is None:
-        return data
-    if not 2 <= count <= data.num_identities:
-        raise UserError(
-            f"{count} identities were asked for, expected 2 to "
-            f"{data.num_identities}."
-        )
-    kept = np.random.default_rng(0).permutation(data.num_identities)[:count]
-    chosen = np.flatnonzero(np.isin(data.y_train, kept))
-    images = data.x_train
-    if isinstance(images, ImageFiles):
-        names = [images.names[index] for index in chosen]
-        images = ImageFiles(names, shape=images.shape[1:])
-    else:
-        images = images[chosen]
-    labels = np.searchsorted(np.sort(kept), data.y_train[chosen])
-    return replace(data, x_train=images, y_train=labels, num_identities=count)
 
 
 def draw_pairs(

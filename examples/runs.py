@@ -409,6 +409,8 @@ class Batches(keras.utils.PyDataset):
 
     Attributes:
         epoch: Set by one of `callbacks`; Keras' own hook comes once too often.
+        error: What `make` raised last, instead of which TensorFlow raises an
+            error of its own.
     """
 
     def __init__(
@@ -423,6 +425,7 @@ class Batches(keras.utils.PyDataset):
         super().__init__()
         self.count, self.batch_size = count, min(batch_size, count)
         self.make, self.seed, self.epoch = make, seed, 0
+        self.error: UserError | None = None
         self.batches_of_pass = self.count // self.batch_size
         self.steps = steps or self.batches_of_pass
         self._pass, self._order = -1, np.empty(0, "int64")
@@ -440,7 +443,12 @@ class Batches(keras.utils.PyDataset):
             self._pass, self._order = number, generator.permutation(self.count)
         start = place * self.batch_size
         chosen = self._order[start : start + self.batch_size]
-        return self.make(chosen, np.random.default_rng((self.seed, step, 1)))
+        try:
+            generator = np.random.default_rng((self.seed, step, 1))
+            return self.make(chosen, generator)
+        except UserError as error:
+            self.error = error
+            raise
 
 
 # Pictures -------------------------------------------------------------------

@@ -88,11 +88,8 @@ class Options(runs.Options):
     """Where the identities of the pairs_file are."""
     num_pairs: int = 6000
     """Number of pairs, without a pairs_file."""
-    identities: int | None = None
-    """Train on so many identities; None: on all."""
     mirror: bool | None = None
-    """Mirror half of the training images, and append the features of mirror
-    images when verifying (for folders)."""
+    """Mirror in training, and append features of mirror images (folders)."""
     recipe: Literal["short", "published"] = "short"
     """All that is None: as published, or for runs of minutes."""
     network: Literal["sphereface20", "sphereface4", "small"] | None = None
@@ -125,10 +122,10 @@ class Options(runs.Options):
     MAY_BE_ZERO: ClassVar = ("pretrain_epochs",)
 
 
-#: Of the published trainings without energy, and with it by the margin:
-#: thousands of steps, rate, thousands after which it falls, by which factor.
-FIRST = (28, 0.1, (16, 24), 0.1)
-SECOND = {
+#: Published trainings, by the margin of that with energy, 0 without: thousands
+#: of steps, rate, thousands after which it falls, by which factor.
+PUBLISHED = {
+    0: (28, 0.1, (16, 24), 0.1),
     1: (11, 0.05, (7,), 0.2),
     2: (8, 0.1, (5,), 0.1),
     3: (12, 0.1, (4, 9), 0.1),
@@ -152,28 +149,33 @@ RECIPES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def second_training(options: Options) -> Any:
-    """Returns the published training; heads but sphereface have that of 4."""
+def published_training(options: Options) -> Any:
+    """Returns the row of a training; heads but sphereface have that of 4."""
+    if options.pretrain_epochs == 0 and options.pretrained is None:
+        return PUBLISHED[0]
     margin = options.margin if options.head == "sphereface" else 4
-    return SECOND.get(margin, SECOND[4])
+    return PUBLISHED.get(margin, PUBLISHED[4])
 
 
 def completed(given: Options) -> Options:
     """Returns the options with all that the recipe says."""
+    recipe = RECIPES[given.dataset]
     if given.pretrained is not None:
         given = dataclasses.replace(given, pretrain_epochs=0)
-    margin, mirror = HEADS[given.head][1], given.dataset == "folders"
-    options = runs.filled(given, {"margin": margin, "mirror": mirror})
-    recipe = RECIPES[options.dataset] | {"lambda_gamma": 0.12}
-    if options.recipe == "published":
-        recipe = RECIPES["published"].copy()
-        recipe["lambda_gamma"] = 0.11 if options.margin in (2, 3) else 0.12
-        for prefix, training in (
-            ("pretrain_", FIRST), ("", second_training(options))
-        ):  # fmt: skip
-            recipe[f"{prefix}epochs"] = training[0]
-            recipe[f"{prefix}learning_rate"] = training[1]
-    return runs.filled(options, recipe)
+    usual = {"margin": HEADS[given.head][1], "lambda_gamma": 0.12}
+    usual["mirror"] = given.dataset == "folders"
+    if given.recipe == "published":
+        if usual["margin"] == 4 and given.margin in (2, 3):
+            usual["lambda_gamma"] = 0.11
+        thousands, rate, *_ = PUBLISHED[0]
+        recipe = RECIPES["published"] | {
+            "pretrain_epochs": thousands,
+            "pretrain_learning_rate": rate,
+        }
+        options = runs.filled(given, usual | recipe)
+        thousands, rate, *_ = published_training(options)
+        recipe |= {"epochs": thousands, "learning_rate": rate}
+    return runs.filled(given, usual | recipe)
 
 
 def without_energy(given: Options) -> Options:
@@ -210,13 +212,14 @@ HEADS: dict[str, tuple[Any, Any]] = {
     "arcface": (heads.ArcFace, 0.5),
     "sphereface2": (heads.SphereFace2, 0.4),
 }
-LAMBDAS = ("lambda_base", "lambda_gamma", "lambda_power", "lambda_min")
 
 
 def head_of(options: Options, num_identities: int) -> heads.AngularMargin:
     """Returns the head, named `head`: features and labels to logits."""
-    names = LAMBDAS if options.head == "sphereface" else ("scale",)
-    names += ("margin",) if options.head != "softmax" else ()
+    names = ["scale"] if options.head == "softmax" else ["scale", "margin"]
+    if options.head == "sphereface":
+        names = ["margin", "lambda_base", "lambda_gamma", "lambda_power"]
+        names += ["lambda_min"]
     energy, decay = None, keras.regularizers.L2(options.weight_decay / 2)
     if options.energy != "none":
         energy = keras_mhe.MHE(
@@ -226,15 +229,11 @@ def head_of(options: Options, num_identities: int) -> heads.AngularMargin:
         )
     if options.energy == "full":  # As of any kernel; a head's is of a batch.
         energy, decay = None, energy + decay
+    arguments = {name: getattr(options, name) for name in names}
+    arguments |= {"energy": energy, "kernel_regularizer": decay}
+    arguments |= {"kernel_initializer": xavier(), "name": "head"}
     try:
-        return HEADS[options.head][0](
-            num_identities,
-            energy=energy,
-            kernel_regularizer=decay,
-            kernel_initializer=xavier(),
-            name="head",
-            **{name: getattr(options, name) for name in names},
-        )
+        return HEADS[options.head][0](num_identities, **arguments)
     except ValueError as error:  # The head knows what its margin may be.
         raise runs.UserError(f"--head {options.head}: {error}") from error
 
@@ -249,41 +248,43 @@ NETWORKS = {
 }
 
 
+def convolution(
+    x: Any, filters: int, stride: int, decay: keras.Regularizer, name: str
+) -> Any:
+    """Applies a convolution of 3x3, and a PReLU with a slope per channel."""
+    residual = keras.initializers.RandomNormal(stddev=0.01)
+    x = layers.ZeroPadding2D(1)(x)
+    x = layers.Conv2D(
+        filters,
+        3,
+        strides=stride,
+        use_bias=stride == 2,
+        kernel_initializer=residual if stride == 1 else xavier(),
+        kernel_regularizer=decay,
+        name=name,
+    )(x)
+    return layers.PReLU(
+        alpha_initializer=keras.initializers.Constant(0.25),
+        alpha_regularizer=decay,
+        shared_axes=[1, 2],
+    )(x)
+
+
 def embedding_network(shape: tuple[int, ...], options: Options) -> Any:
     """Builds a network from pixels in [0, 255] to embeddings.
 
-    A stage is a 3x3 convolution of stride 2 and residual units of two 3x3
-    convolutions; a PReLU with a slope for each channel follows each, and there
+    A stage is a convolution of stride 2, and residual units of two more. There
     is no batch normalisation.
     """
     decay = keras.regularizers.L2(options.weight_decay / 2)
-
-    def convolution(x: Any, filters: int, name: str, stride: int = 1) -> Any:
-        small = keras.initializers.RandomNormal(stddev=0.01)
-        x = layers.ZeroPadding2D(1)(x)
-        x = layers.Conv2D(
-            filters,
-            3,
-            strides=stride,
-            use_bias=stride == 2,
-            kernel_initializer=small if stride == 1 else xavier(),
-            kernel_regularizer=decay,
-            name=name,
-        )(x)
-        return layers.PReLU(
-            alpha_initializer=keras.initializers.Constant(0.25),
-            alpha_regularizer=decay,
-            shared_axes=[1, 2],
-        )(x)
-
     images = keras.Input(shape, name="images")
     x = layers.Rescaling(1 / 128, offset=-127.5 / 128)(images)
     stages = zip(*NETWORKS[options.network], strict=True)
     for stage, (filters, units) in enumerate(stages, start=1):
-        x = convolution(x, filters, f"conv{stage}_1", stride=2)
+        x = convolution(x, filters, 2, decay, f"conv{stage}_1")
         for place in range(2, 2 * units + 2, 2):
-            y = convolution(x, filters, f"conv{stage}_{place}")
-            y = convolution(y, filters, f"conv{stage}_{place + 1}")
+            y = convolution(x, filters, 1, decay, f"conv{stage}_{place}")
+            y = convolution(y, filters, 1, decay, f"conv{stage}_{place + 1}")
             x = layers.Add()([x, y])
     features = layers.Dense(
         options.embedding_size,
@@ -302,7 +303,7 @@ def build(shape: tuple[int, ...], count: int, options: Options) -> Any:
     return keras.Model(inputs, logits, name=options.network)
 
 
-def embedding_of(model: Any, what: str | Path = "") -> Any:
+def embedding_of(model: Any, path: str | Path = "") -> Any:
     """Returns the part from images to embeddings, which shares the weights."""
     try:
         features = model.get_layer("features").output
@@ -313,20 +314,16 @@ def embedding_of(model: Any, what: str | Path = "") -> Any:
     except (ValueError, TypeError, AttributeError):
         pass
     raise runs.UserError(
-        f"{what} is no embedding of images. Give the {EMBEDDING} or "
-        f"{runs.MODEL} of a run of this program."
+        f"{path} is no embedding of images. Give a file that this program has "
+        "saved."
     )
 
 
 def begin_with(model: Any, path: Path) -> None:
-    """Copies the weights of a saved model.
-
-    Those of its head are taken if it has as many identities, which then are
-    taken for the same ones.
-    """
+    """Copies weights; those of the head if it has as many identities."""
     saved = runs.load_model(path)
+    weights = embedding_of(saved, path).get_weights()
     try:
-        weights = embedding_of(saved, path).get_weights()
         embedding_of(model).set_weights(weights)
     except ValueError as error:
         raise runs.UserError(
@@ -391,10 +388,7 @@ def compile_model(model: Any, options: Options, total_steps: int) -> None:
     """Compiles with SGD; the rate falls in steps as published, or smoothly."""
     rate = options.learning_rate
     if options.recipe == "published":
-        is_first = options.pretrain_epochs == 0 and options.pretrained is None
-        whole, _, places, factor = (
-            FIRST if is_first else second_training(options)
-        )
+        whole, _, places, factor = published_training(options)
         # Keras changes the rate after the step of a boundary, Caffe before.
         schedule = keras.optimizers.schedules.PiecewiseConstantDecay(
             [max(1, round(p / whole * total_steps)) - 1 for p in places],
@@ -415,23 +409,26 @@ def compile_model(model: Any, options: Options, total_steps: int) -> None:
     model.compile(optimizer, loss, metrics=["accuracy"])
 
 
-def fit(
-    model: Any, options: Options, seed: int, data: Identities, folder: Path
-) -> None:
-    """Trains to the end, from wherever the folder's run stopped."""
-    errors: list[runs.UserError] = []
+def training_batches(
+    data: Identities, options: Options, seed: int
+) -> runs.Batches:
+    """Returns batches of images with labels, and the labels again."""
 
     def make(chosen: np.ndarray, generator: Any) -> Any:
-        try:
-            images = data.x_train[chosen]
-        except runs.UserError as error:  # TensorFlow raises another instead.
-            errors.append(error)
-            raise
+        images = data.x_train[chosen]
         if options.mirror:
             images = runs.random_flips(images, generator)
         labels = data.y_train[chosen].astype("int32")
         return (images.astype("float32"), labels), labels
 
+    steps, count = options.steps_per_epoch, len(data.y_train)
+    return runs.Batches(count, options.batch_size, make, seed=seed, steps=steps)
+
+
+def fit(
+    model: Any, options: Options, seed: int, data: Identities, folder: Path
+) -> None:
+    """Trains to the end, from wherever the folder's run stopped."""
     network, head = embedding_of(model), model.get_layer("head")
 
     def measure(epoch: int, logs: dict[str, Any]) -> None:
@@ -440,13 +437,7 @@ def fit(
         if options.head == "sphereface":
             logs["lambda"] = float(head.lambda_at(head.step - 1))
 
-    batches = runs.Batches(
-        len(data.y_train),
-        options.batch_size,
-        make,
-        seed=seed,
-        steps=options.steps_per_epoch,
-    )
+    batches = training_batches(data, options, seed)
     compile_model(model, options, options.epochs * len(batches))
     first_epoch = runs.restore(model, folder, len(batches))
     try:
@@ -461,8 +452,8 @@ def fit(
                 *runs.callbacks(folder, batches),
             ],
         )
-    except Exception as error:
-        raise (errors or [error])[0] from None
+    except Exception as error:  # TensorFlow has another for a damaged image.
+        raise (batches.error or error) from None
 
 
 def run(
@@ -474,12 +465,16 @@ def run(
     network = embedding_of(model)
     runs.write(folder / EMBEDDING, network.save)
     result = verify(network, data.x_test, data.pairs, options.mirror)
-    draw_scores(result, data.pairs.is_same, folder)
-    draw(model, before, folder)
+    draw(model, before, result, data.pairs.is_same, folder)
+    # The nearest class of 20,000 images at most, without a margin.
+    logits = model.get_layer("head")(network.output)
+    predictor, count = keras.Model(network.input, logits), len(data.y_train)
+    some = np.linspace(0, count - 1, min(count, 20_000)).astype(int)
+    nearest = embed(predictor, data.x_train, some, False).argmax(axis=1)
     history = runs.read_history(folder)
     metrics = {
         **scores_of(result),
-        "train_accuracy": train_accuracy(model, data),
+        "train_accuracy": float(np.mean(nearest == data.y_train[some])),
         "best_verification_accuracy": float(history["val_accuracy"].max()),
         "energy_gap": float(history["energy_gap"][-1]),
         "min_angle": float(history["min_angle"][-1]),
@@ -490,22 +485,13 @@ def run(
     return metrics
 
 
-def train_accuracy(model: Any, data: Identities) -> float:
-    """Share of 20,000 training images at most whose nearest class is theirs."""
-    network = embedding_of(model)
-    logits = model.get_layer("head")(network.output)  # Without a margin.
-    predictor = keras.Model(network.input, logits)
-    count = len(data.y_train)
-    chosen = np.linspace(0, count - 1, min(count, 20_000)).astype(int)
-    nearest = embed(predictor, data.x_train, chosen, False).argmax(axis=1)
-    return float(np.mean(nearest == data.y_train[chosen]))
-
-
 # Pictures -------------------------------------------------------------------
 
 
-def draw(model: Any, before: Any, folder: Path) -> None:
-    """Draws curves, and class vectors now and before the training."""
+def draw(
+    model: Any, before: Any, result: Any, is_same: np.ndarray, folder: Path
+) -> None:
+    """Draws curves, class vectors now and before, and the verification."""
     titles = {
         "accuracy": "accuracy: with margin in training, of pairs",
         "loss": "loss, energy and weight decay included",
@@ -518,11 +504,6 @@ def draw(model: Any, before: Any, folder: Path) -> None:
     figure = keras_mhe.plots.angles(after, before=before)
     runs.save_figure(figure, folder / "angles.png")
 
-
-def draw_scores(
-    result: Verification, is_same: np.ndarray, folder: Path
-) -> None:
-    """Draws the ROC curve, and cosines of the two kinds of pairs."""
     figure = Figure(figsize=(9, 4), layout="constrained")
     roc, scores = figure.subplots(1, 2)
     roc.plot(result.false_positive_rates, result.true_positive_rates)
@@ -532,7 +513,7 @@ def draw_scores(
     for label, kind in (("same", is_same), ("different", ~is_same)):
         scores.hist(result.scores[kind], edges, alpha=0.6, label=label)
     scores.axvline(result.thresholds.mean(), color="k", lw=1, ls="--")
-    scores.set(title=f"cosines of pairs; {result.accuracy:.2%} right")
+    scores.set_title(f"cosines of pairs; {result.accuracy:.2%} right")
     scores.set(yticks=[])
     scores.legend()
     runs.save_figure(figure, folder / "verification.png")
@@ -632,7 +613,7 @@ def work(given: Options) -> None:
         return write_embeddings(given)
     if given.evaluate is not None:
         return evaluate(given)
-    data = identities.few(load(given), given.identities)
+    data = load(given)
     root = given.output or Path("runs") / given.dataset
     for seed in given.seeds:
         start = given.pretrained

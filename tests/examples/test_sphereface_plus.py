@@ -231,7 +231,6 @@ def test_published_recipes(margin, rates, edges, gamma):
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("--identities=1", "expected 2 to 6"),
         ("--num_pairs=10", "10 folds need 20 pairs"),
         ("--margin=5", "--head sphereface: `margin` must be an integer"),
         ("--pairs_file=x", "go together"),
