@@ -1,121 +1,621 @@
-"""MHE-GAN in Keras: train, compare, generate and score on three backends.
+"""The published MHE-GAN: does diversity of neurons help a discriminator?
 
-Without options it trains the published pair with spectral normalization and
-energy on scikit-learn's digits, and draws what it generates:
+Trains SN-DCGAN, the networks of Liu et al., "Learning towards Minimum
+Hyperspherical Energy" (NeurIPS 2018), whose discriminator has spectral
+normalization, hyperspherical energy, both or neither. You learn how to
+
+- put `MHE` and `SpectralNormalization` on the kernels of a discriminator,
+- write a training step of two alternate updates that runs in the `fit` of
+  TensorFlow, JAX and PyTorch,
+- score images by what a classifier says of them, in a few lines of NumPy.
+
+Without options it trains on scikit-learn's digits, in about three minutes:
 
     KERAS_BACKEND=torch python examples/mhe_gan.py
 
-`--help` lists the options; docs/mhe_gan.md explains them.
+The published run, and three seeds of two variants to compare:
+
+    python examples/mhe_gan.py --dataset cifar10 --recipe published
+    python examples/mhe_gan.py --variant sn --seeds 0 1 2
+    python examples/mhe_gan.py --variant sn_mhe --seeds 0 1 2
+    python examples/compare.py runs/gan_digits
+
+`score_gan.py` scores generated images by Inception; `docs/mhe_gan.md` maps the
+published programs' options to these.
 """
 
-import argparse
-from collections.abc import Sequence
+import dataclasses
+import functools
+import sys
+import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
-import common.required_packages  # noqa: F401
-from common.checkpoints import METRICS
-from common.image_data import ImageData, load_image_data
-from common.program import leave, run_program
-from common.run_folder import read_json
-from common.study import announce
-from generation.classifier import Classifier, classifier_for
-from generation.comparison import compare
-from generation.inception import inception_from
-from generation.options import parse, recipe_of, variant_of
-from generation.plots import draw_run
-from generation.tensorflow_process import require_packages
-from generation.training import Run, scores_of, train
-from generation.use import evaluate, images_to_score, write_images
-from generation.variants import Variant
+import filelock
+import keras
+import numpy as np
+import tyro
+from keras import layers, ops
+from PIL import Image
+
+import data
+import keras_mhe
+import runs
+from keras_mhe import MHE
+from keras_mhe.functional import singular_values
+from keras_mhe.layers import SpectralNormalization, held_singular_vectors
+
+# Options --------------------------------------------------------------------
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the program; returns its exit code, 2 for unusable input."""
-    options = parse(arguments)
-    return run_program(
-        "mhe_gan.py",
-        lambda: _work(options),
-        resumes=not (options.generate or options.evaluate),
+@dataclasses.dataclass(frozen=True)
+class Options(runs.Options):
+    """Trains a GAN with or without an energy of the discriminator's neurons.
+
+    What is None by default comes from the recipe.
+    """
+
+    variant: Literal["baseline", "sn", "mhe", "sn_mhe"] = "sn_mhe"
+    """What the discriminator has: nothing, spectral normalization (sn), an
+    energy (mhe), or both."""
+    power_s: Literal["published", "0", "1", "2", "a0", "a1", "a2"] = "published"
+    """The published term, or the power of another energy, of angles for a0,
+    a1, a2."""
+    half_space: bool = False
+    """The half-space form of another energy."""
+    strength: float = 1.0
+    """Factor of the term."""
+    dataset: Literal["digits", "fashion_mnist", "cifar10", "cifar100"] = (
+        "digits"
+    )
+    """Images; digits come with scikit-learn."""
+    data_dir: Path | None = None
+    """Zip file or folder of images, train/CLASS/NAME and test/CLASS/NAME;
+    without it Keras downloads them."""
+    recipe: Literal["short", "published"] = "short"
+    """For runs of minutes, or as published."""
+    epochs: int | None = None
+    """Epochs; after each the generator is scored."""
+    steps_per_epoch: int | None = None
+    """Training steps of an epoch, each an update of both networks."""
+    batch_size: int | None = None
+    """Real images of a step."""
+    learning_rate: float | None = None
+    """Of both networks."""
+    width: float | None = None
+    """Factor of the numbers of filters."""
+    average: float | None = None
+    """Momentum of the average of the generator's weights that draws images;
+    0 draws with the weights themselves."""
+    samples: int | None = None
+    """Generated images to score and write."""
+    seeds: Annotated[tuple[int, ...], tyro.conf.arg(aliases=["--seed"])] = (0,)
+    """A run for each: weights, order and noise."""
+    output: Path | None = None
+    """Where the folders of the runs are; None: in runs/gan_DATASET."""
+
+
+RECIPE = (
+    "epochs", "steps_per_epoch", "batch_size", "learning_rate", "width",
+    "average", "samples",
+)  # fmt: skip
+RECIPES = {
+    "digits": (12, 50, 64, 5e-4, 0.25, 0.99, 360),
+    "fashion_mnist": (16, 500, 32, 5e-4, 0.125, 0.999, 10_000),
+    "cifar10": (20, 500, 32, 5e-4, 0.125, 0.999, 10_000),
+    "cifar100": (20, 500, 32, 5e-4, 0.125, 0.999, 10_000),
+    "published": (40, 5_000, 64, 1e-4, 1.0, 0.0, 50_000),
+}
+
+# SN-DCGAN, with or without energy -------------------------------------------
+
+NOISE_SIZE = 128
+#: From the smallest feature map to the largest, at width 1.
+FILTERS = (512, 256, 128, 64)
+
+
+def energy_of(options: Options) -> keras.regularizers.Regularizer | None:
+    """Returns the term of a kernel; the published ones are weak, near 1e-6."""
+    if "mhe" not in options.variant:
+        return None
+    if options.power_s == "published":
+        name = "sn_gan" if "sn" in options.variant else "gan"
+        term = MHE.from_reference(name)
+        return type(term)(options.strength * term.strength)
+    return MHE(
+        options.strength,
+        power=int(options.power_s[-1]),
+        distance="angular" if "a" in options.power_s else "euclidean",
+        half_space=options.half_space,
     )
 
 
-def _work(options: argparse.Namespace) -> None:
-    if options.generate:
-        count, model = options.generate
-        seed = options.seed or 0
-        print(write_images(model, count, seed, options.output))
-        return
-    data = load_image_data(options.dataset, options.data_dir)
-    if options.evaluate:
-        print(_evaluate(options, data))
-    elif options.compare:
-        _compare(options, data)
+def feature_maps(shape: tuple[int, ...], width: float) -> tuple[int, list[int]]:
+    """Returns the side of the smallest map, and filters of it and its doubles.
+
+    Sides are 4, 8, 16 and 32 with all of `FILTERS`, or 7, 14 and 28.
+    """
+    side, doublings = shape[0], 0
+    while side % 2 == 0 and side > 4 and doublings < 3:
+        side, doublings = side // 2, doublings + 1
+    if shape[0] != shape[1] or side > 8 or doublings == 0:
+        raise data.UserError(
+            "Images must be square, with a side of 8, 16, 28, 32 or the like. "
+            f"Received: {shape[0]} x {shape[1]} pixels. Convert them."
+        )
+    filters = FILTERS[: doublings + 1]
+    return side, [max(1, round(count * width)) for count in filters]
+
+
+def kernel(**more: Any) -> dict[str, Any]:
+    """Returns arguments of a layer, with an initializer of its own."""
+    initializer = keras.initializers.TruncatedNormal(stddev=0.02)
+    return {"kernel_initializer": initializer, **more}
+
+
+def generator_of(shape: tuple[int, ...], width: float) -> keras.Model:
+    """Builds the generator, from noise to images in [-1, 1]."""
+    side, filters = feature_maps(shape, width)
+    noise = keras.Input((NOISE_SIZE,), name="noise")
+    x = layers.Dense(side * side * filters[0], **kernel(use_bias=False))(noise)
+    x = layers.Reshape((side, side, filters[0]))(x)
+    for index, count in enumerate(filters):
+        if index > 0:
+            x = layers.Conv2DTranspose(
+                count, 4, 2, "same", **kernel(use_bias=False)
+            )(x)
+        x = layers.BatchNormalization(momentum=0.9, epsilon=2e-5)(x)
+        x = layers.ReLU()(x)
+    x = layers.Conv2D(shape[2], 3, padding="same", **kernel())(x)
+    images = layers.Activation("tanh", name="images")(x)
+    return keras.Model(noise, images, name="generator")
+
+
+def discriminator_of(shape: tuple[int, ...], options: Options) -> keras.Model:
+    """Builds the discriminator, from images in [-1, 1] to logits.
+
+    The energy is of the kernel as it is stored. Spectral normalization divides
+    it where it is used, by its largest singular value.
+    """
+    _, filters = feature_maps(shape, options.width)
+    first, *others = reversed(filters)
+    sizes = [(first, 3, 1)]
+    for count in others:
+        sizes += [(count, 4, 2), (count, 3, 1)]
+
+    def arguments(name: str, **more: Any) -> dict[str, Any]:
+        return kernel(kernel_regularizer=energy_of(options), name=name, **more)
+
+    stack = [
+        layers.Conv2D(*size, "same", **arguments(f"conv{number}"))
+        for number, size in enumerate(sizes, start=1)
+    ]
+    stack.append(layers.Dense(1, **arguments("logit", use_bias=False)))
+    if "sn" in options.variant:
+        # It draws from the seed of the kernels, so it comes after them: all
+        # variants of a seed begin with the same ones.
+        stack = [SpectralNormalization(x, name=f"sn_{x.name}") for x in stack]
+    *convolutions, logit = stack
+    images = x = keras.Input(shape, name="images")
+    for convolution in convolutions:
+        x = layers.LeakyReLU(0.1)(convolution(x))
+    logits = logit(layers.Flatten()(x))
+    return keras.Model(images, logits, name="discriminator")
+
+
+# The training step ----------------------------------------------------------
+
+
+@keras.saving.register_keras_serializable(package="keras_mhe_examples")
+class GAN(keras.Model):
+    """Trains a generator and a discriminator against each other.
+
+    `fit` takes real images in [-1, 1] and noise for each of the two updates.
+
+    Args:
+        generator: From noise to images.
+        discriminator: From images to logits; its regularizers are in its loss.
+        average: Momentum of the average of the generator's weights that draws
+            images; it grows to this value, so early weights are soon forgotten.
+    """
+
+    def __init__(
+        self, generator: Any, discriminator: Any, average: float = 0.0
+    ) -> None:
+        super().__init__(name="gan")
+        self.generator, self.discriminator = generator, discriminator
+        self.average, self.averaged_generator = average, generator
+        if average > 0:
+            self.averaged_generator = keras.models.clone_model(generator)
+            self.averaged_generator.set_weights(generator.get_weights())
+            self.averaged_generator.trainable = False
+        self.means = [keras.metrics.Mean(n) for n in ("loss", "generator_loss")]
+        self.built = True
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """Means over an epoch; `loss` is that of the discriminator."""
+        return self.means
+
+    def call(self, noise: Any, training: bool = False) -> Any:
+        """Returns generated images."""
+        return self.averaged_generator(noise, training=training)
+
+    def step(self, batch: Any) -> dict[str, Any]:
+        """Updates the generator, then the discriminator; returns the logs."""
+        images, noise, more_noise = keras.tree.flatten(batch)
+
+        def generator_loss() -> Any:
+            generated = self.generator(noise, training=True)
+            logits = self.discriminator(generated, training=True)
+            return ops.mean(ops.softplus(-logits))
+
+        def discriminator_loss() -> Any:
+            generated = self.generator(more_noise, training=True)
+            fake = self.discriminator(
+                ops.stop_gradient(generated), training=True
+            )
+            # Singular vectors move once when it sees generated images.
+            with held_singular_vectors():
+                real = self.discriminator(images, training=True)
+            loss = ops.mean(ops.softplus(fake)) + ops.mean(ops.softplus(-real))
+            return sum(self.discriminator.losses, loss)
+
+        other = self.descend(generator_loss, self.generator)
+        loss = self.descend(discriminator_loss, self.discriminator)
+        for mean, value in zip(self.means, (loss, other), strict=True):
+            mean.update_state(value)
+        if self.average > 0:
+            self.move_average()
+        return {mean.name: mean.result() for mean in self.means}
+
+    def descend(self, loss_of: Callable[[], Any], network: keras.Model) -> Any:
+        """Moves a network down the gradient of a loss; returns the loss."""
+        variables = network.trainable_variables
+        loss, gradients = value_and_gradients(loss_of, variables, self)
+        # One optimizer for both, as published: it counts two updates a step.
+        self.optimizer.apply(gradients, variables)
+        return loss
+
+    def move_average(self) -> None:
+        """Moves the averaged weights towards the present ones."""
+        step = ops.cast(self.optimizer.iterations // 2, "float32")
+        momentum = ops.minimum(self.average, step / (9 + step))
+        averages, weights = (
+            self.averaged_generator.weights,
+            self.generator.weights,
+        )
+        for mean, weight in zip(averages, weights, strict=True):
+            mean.assign(momentum * mean + (1 - momentum) * weight)
+
+    if keras.backend.backend() == "jax":
+
+        def train_step(self, state: Any, batch: Any) -> tuple[Any, Any]:
+            """Returns logs and the new state: JAX wants a pure function."""
+            groups = (
+                self.trainable_variables,
+                self.non_trainable_variables,
+                self.optimizer.variables,
+                self.metrics_variables,
+            )
+            variables, values = map(keras.tree.flatten, (groups, state))
+            pairs = list(zip(variables, values, strict=True))
+            with keras.StatelessScope(pairs) as scope:
+                logs = self.step(batch)
+            current = scope.get_current_value
+            return logs, keras.tree.map_structure(current, groups)
     else:
-        print(_train(options, data))
+
+        def train_step(self, batch: Any) -> dict[str, Any]:
+            """Returns the logs."""
+            return self.step(batch)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments, serialized."""
+        names = ("generator", "discriminator", "average")
+        serialize = keras.saving.serialize_keras_object
+        return {name: serialize(getattr(self, name)) for name in names}
+
+    @classmethod
+    def from_config(cls, config: Any, custom_objects: Any = None) -> "GAN":
+        """Returns a pair of these arguments."""
+        read = keras.saving.deserialize_keras_object
+        return cls(**{n: read(v, custom_objects) for n, v in config.items()})
 
 
-def _run_of(options: argparse.Namespace, variant: Variant, seed: int) -> Run:
-    return Run(options.dataset, variant, recipe_of(options), seed)
+def value_and_gradients(
+    loss_of: Callable[[], Any], variables: list[Any], model: keras.Model
+) -> tuple[Any, list[Any]]:
+    """Returns a loss, and its gradients by some variables of the model."""
+    values = [variable.value for variable in variables]
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
 
+        with tf.GradientTape() as tape:
+            loss = loss_of()
+        return loss, tape.gradient(loss, values)
+    if keras.backend.backend() == "torch":
+        import torch
 
-def _classifier(options: argparse.Namespace, data: ImageData) -> Classifier:
-    require_packages()
-    if options.inception:
-        return inception_from(options.inception)
-    return classifier_for(data)
+        loss = loss_of()
+        return loss.detach(), torch.autograd.grad(loss, values)
+    import jax
 
+    # What the loss assigns, such as moving means, is a result of the function.
+    state = model.non_trainable_variables
+    outside = [(variable, variable.value) for variable in model.variables]
 
-def _evaluate(options: argparse.Namespace, data: ImageData) -> str:
-    """Scores a generator or real images; returns what to print."""
-    recipe, seed = recipe_of(options), options.seed or 0
-    # What may be missing is noticed before images are generated.
-    images_of = images_to_score(options.evaluate, data)
-    classifier = _classifier(options, data)
-    return evaluate(
-        options.evaluate,
-        images_of(recipe.scored, seed),
-        data,
-        classifier,
-        recipe,
-        seed,
-        options.output,
+    def pure(values: list[Any]) -> tuple[Any, list[Any]]:
+        inside = [*outside, *zip(variables, values, strict=True)]
+        with keras.StatelessScope(inside) as scope:
+            loss = loss_of()
+        return loss, [scope.get_current_value(variable) for variable in state]
+
+    (loss, new_state), gradients = jax.value_and_grad(pure, has_aux=True)(
+        values
     )
+    for variable, value in zip(state, new_state, strict=True):
+        variable.assign(value)
+    return loss, gradients
 
 
-def _compare(options: argparse.Namespace, data: ImageData) -> None:
-    root = Path("runs") / f"gan_{options.dataset}"
-    compare(
-        lambda variant, seed: _run_of(options, variant, seed),
-        options.compare,
-        options.seeds,
-        data,
-        _classifier(options, data),
-        options.output or root / "comparison",
+# Scores ---------------------------------------------------------------------
+
+
+def classifier_score(logits: np.ndarray) -> float:
+    """Exp of the mean divergence of labels from their mean; best is large.
+
+    The Inception Score, if the classifier is Inception.
+    """
+    logits = logits.astype("float64")
+    log_p = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
+    p = np.exp(log_p)
+    divergence = np.sum(p * (log_p - np.log(p.mean(axis=0))), axis=1)
+    return float(np.exp(divergence.mean()))
+
+
+def frechet_distance(one: np.ndarray, other: np.ndarray) -> float:
+    """Distance of the normal distributions that fit features best."""
+    one, other = one.astype("float64"), other.astype("float64")
+    a, b = np.cov(one, rowvar=False), np.cov(other, rowvar=False)
+    # The trace of a root of a @ b, whose eigenvalues are real and >= 0.
+    root = np.sqrt(np.linalg.eigvals(a @ b).real.clip(min=0)).sum()
+    difference = one.mean(axis=0) - other.mean(axis=0)
+    return float(difference @ difference + np.trace(a + b) - 2 * root)
+
+
+def train_classifier(images: data.Images) -> keras.Model:
+    """Trains a small network on the images, for 1,500 steps or more."""
+    keras.utils.set_random_seed(0)
+    inputs = x = keras.Input(images.x_train.shape[1:], name="images")
+    for filters, stride in ((32, 1), (64, 2), (128, 2)):
+        x = layers.Conv2D(filters, 3, stride, padding="same", use_bias=False)(x)
+        x = layers.ReLU()(layers.BatchNormalization()(x))
+    x = layers.GlobalAveragePooling2D()(x)
+    x = layers.Dense(64, activation="relu", name="features")(x)
+    x = layers.Dense(images.num_classes)(x)
+    model = keras.Model(inputs, x, name="classifier")
+    passes = max(4, -(-1500 * 64 // len(images.x_train)))
+    steps = passes * -(-len(images.x_train) // 64)
+    rate = keras.optimizers.schedules.CosineDecay(2e-3, steps)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(rate), loss, metrics=["accuracy"])
+    pixels = to_network(images.x_train)
+    model.fit(pixels, images.y_train, batch_size=64, epochs=passes, verbose=2)
+    return model
+
+
+def scorer_of(
+    images: data.Images, count: int, root: Path
+) -> Callable[[np.ndarray], dict[str, float]]:
+    """Returns what scores uint8 images, by a classifier of the same data.
+
+    It is trained once: all runs in the folder `root` are scored alike. Their
+    features are compared with those of `count` training images.
+    """
+    path = root / f"classifier_{zlib.crc32(images.x_train):08x}.keras"
+    root.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(root / ".classifier.lock"):  # Others wait for it.
+        if not path.exists():
+            print(f"{path}: training the classifier that scores", flush=True)
+            runs.write(path, train_classifier(images).save)
+    model = runs.load_model(path)
+    features = model.get_layer("features").output
+    network = keras.Model(model.inputs, [model.output, features])
+
+    def outputs(x: np.ndarray) -> Any:
+        return network.predict(to_network(x), batch_size=500, verbose=0)
+
+    _, real = outputs(at_most(count, images.x_train, images.y_train))
+
+    def score(x: np.ndarray) -> dict[str, float]:
+        logits, features = outputs(x)
+        return {
+            "classifier_score": classifier_score(logits),
+            "frechet_distance": frechet_distance(features, real),
+        }
+
+    return score
+
+
+# Images ---------------------------------------------------------------------
+
+
+def to_network(images: np.ndarray) -> np.ndarray:
+    """Brings pixels 0 to 255 to [-1, 1]."""
+    return images.astype("float32") / 127.5 - 1
+
+
+def at_most(count: int, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Draws images, of each class alike."""
+    return data.subset(x, y, min(count, len(x)), seed=0)[0]
+
+
+def training_batches(
+    x: np.ndarray, options: Options, seed: int
+) -> runs.Batches:
+    """Returns batches of real images, with noise for each update."""
+
+    def make(chosen: np.ndarray, generator: Any) -> Any:
+        noise = generator.normal(size=(2, len(chosen), NOISE_SIZE))
+        return ((to_network(x[chosen]), *noise.astype("float32")),)
+
+    size, steps = options.batch_size, options.steps_per_epoch
+    return runs.Batches(len(x), size, make, seed=seed, steps=steps)
+
+
+def generate(generator: keras.Model, count: int, seed: int) -> np.ndarray:
+    """Returns generated images, uint8, the same for a seed."""
+    noise = np.random.default_rng((seed, 0, 2)).normal(size=(count, NOISE_SIZE))
+    images = generator.predict(
+        noise.astype("float32"), batch_size=500, verbose=0
     )
+    return np.rint((images + 1) * 127.5).astype("uint8")
 
 
-def _train(options: argparse.Namespace, data: ImageData) -> str:
-    """Trains, scores and draws one run; returns what to print."""
-    variant, seed = variant_of(options), options.seed or 0
-    name = f"{variant.folder}_seed_{seed}"
-    folder = options.output or Path("runs") / f"gan_{options.dataset}" / name
-    run = _run_of(options, variant, seed)
-    announce(variant, seed, folder)
-    if options.scores is False:
-        train(run, data, folder)
-        pictures = draw_run(folder, read_json(folder / METRICS))
-        return f"{variant.label}: pictures: {', '.join(map(str, pictures))}"
-    classifier = _classifier(options, data)
-    train(run, data, folder)
-    metrics = scores_of(run, data, classifier, folder)
-    pictures = draw_run(folder, metrics)
-    last = metrics["last"]
-    return (
-        f"{variant.label}: classifier score {last['classifier_score']:.3f}, "
-        f"Frechet distance {last['frechet_distance']:.3f}, last snapshot; "
-        f"pictures: {', '.join(map(str, pictures))}"
+def write_sheet(images: np.ndarray, path: Path) -> None:
+    """Writes the first 64 images in rows of eight, small ones enlarged."""
+    images = images[:64]
+    factor = max(1, 32 // images.shape[1])
+    images = images.repeat(factor, axis=1).repeat(factor, axis=2)
+    missing = -len(images) % 8
+    images = np.pad(images, [(0, missing), (1, 1), (1, 1), (0, 0)])
+    _, height, width, channels = images.shape
+    rows = images.reshape(-1, 8, height, width, channels).swapaxes(1, 2)
+    sheet = rows.reshape(-1, 8 * width, channels)
+    picture = Image.fromarray(sheet[..., 0] if channels == 1 else sheet)
+    runs.write(path, picture.save)
+
+
+# Training -------------------------------------------------------------------
+
+
+PICTURES = {
+    "training.png": {
+        "classifier_score": "classifier score: larger is better",
+        "frechet_distance": "Frechet distance: smaller is better",
+        "generator_loss": "loss of the generator",
+        "loss": "loss of the discriminator, energy included",
+    },
+    "discriminator.png": {
+        "energy_gap": "energy gap: 0 optimal, 1 random",
+        "sigma": "largest singular value",
+    },
+}
+
+
+class Watch(keras.callbacks.Callback):
+    """Draws and scores images after each epoch; logs largest singular values.
+
+    `make` returns images of a generator, `score` their scores.
+    """
+
+    def __init__(self, make: Any, score: Any, folder: Path) -> None:
+        super().__init__()
+        self.make, self.score, self.folder = make, score, folder
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Adds to the logs; list it before what reads them."""
+        images = self.make(self.model.averaged_generator)
+        logs |= self.score(images)
+        write_sheet(images, self.folder / f"epoch_{epoch + 1:03d}.png")
+        for layer in self.model.discriminator.layers:
+            if isinstance(layer, SpectralNormalization):
+                (kernel,) = layer.normalized_kernels()
+            elif (kernel := getattr(layer, "kernel", None)) is None:
+                continue
+            logs[f"sigma/{layer.name}"] = float(singular_values(kernel)[0])
+
+
+def build(shape: tuple[int, ...], options: Options) -> GAN:
+    """Returns the compiled pair."""
+    gan = GAN(
+        generator_of(shape, options.width),
+        discriminator_of(shape, options),
+        options.average,
     )
+    rate = options.learning_rate
+    gan.compile(keras.optimizers.Adam(rate, beta_1=0.5, epsilon=1e-8))
+    gan.optimizer.build(gan.trainable_variables)
+    return gan
+
+
+def run(
+    options: Options, seed: int, images: data.Images, score: Any, folder: Path
+) -> dict[str, Any]:
+    """Trains, draws and scores a generator; returns the metrics."""
+
+    def make(generator: keras.Model) -> np.ndarray:
+        return generate(generator, options.samples, seed)
+
+    keras.utils.set_random_seed(seed)
+    gan = build(images.x_train.shape[1:], options)
+    watched: dict[str, Any] = {"layers": ["discriminator"]}
+    before = keras_mhe.audit(gan, **watched)
+    batches = training_batches(images.x_train, options, seed)
+    gan.fit(
+        batches,
+        epochs=options.epochs,
+        initial_epoch=runs.restore(gan, folder, 2 * len(batches)),
+        shuffle=False,
+        callbacks=[
+            keras_mhe.callbacks.EnergyMonitor(**watched, per_layer=True),
+            Watch(make, score, folder),
+            *runs.callbacks(folder, batches),
+        ],
+    )
+    samples = make(gan.averaged_generator)
+    save = functools.partial(np.savez_compressed, images=samples)
+    runs.write(folder / "samples.npz", save)
+    history = runs.read_history(folder)
+    gaps = {f"energy_gap/{row.layer}": row.gap for row in before}
+    for name, titles in PICTURES.items():
+        figure = runs.draw_history(history, titles, gaps)
+        runs.save_figure(figure, folder / name)
+    real = at_most(options.samples, images.x_test, images.y_test)
+    metrics = {
+        **score(samples),
+        "best_classifier_score": float(history["classifier_score"].max()),
+        "energy_gap": float(history["energy_gap"][-1]),
+        **{f"real_{name}": value for name, value in score(real).items()},
+        "steps": int(gan.optimizer.iterations) // 2,
+        "images": images.source,
+    }
+    runs.write_json(folder / runs.METRICS, metrics)
+    return metrics
+
+
+# The program ----------------------------------------------------------------
+
+
+def work(given: Options) -> None:
+    """Runs each seed, or goes on with what there is."""
+    images = data.load_images(given.dataset, given.data_dir)
+    published = given.recipe == "published"
+    recipe = RECIPES["published" if published else given.dataset]
+    options = runs.filled(given, dict(zip(RECIPE, recipe, strict=True)))
+    feature_maps(images.x_train.shape[1:], options.width)  # Can be refused.
+    named = {"variant", "dataset", "data_dir", "seeds", "output"}
+    name = runs.name_of(given, given.variant, without=named)
+    root = given.output or Path("runs") / f"gan_{given.dataset}"
+    score = scorer_of(images, options.samples, root)
+    for seed in given.seeds:
+        folder = root / f"{name}_seed_{seed}"
+        with runs.open_run(folder, "mhe_gan", seed, options) as finished:
+            print(f"{folder}: {'finished before' if finished else 'training'}")
+            metrics = finished or run(options, seed, images, score, folder)
+        print(
+            f"{folder}: classifier score {metrics['classifier_score']:.3f}, "
+            f"Frechet distance {metrics['frechet_distance']:.3f}"
+        )
+        keras.utils.clear_session()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the program; returns its exit code."""
+    return runs.main(Options, work, arguments)
 
 
 if __name__ == "__main__":
-    leave(main())
+    sys.exit(main())
