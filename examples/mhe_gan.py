@@ -282,11 +282,8 @@ class GAN(keras.Model):
         """Moves the averaged weights towards the present ones."""
         step = ops.cast(self.optimizer.iterations // 2, "float32")
         momentum = ops.minimum(self.average, step / (9 + step))
-        averages, weights = (
-            self.averaged_generator.weights,
-            self.generator.weights,
-        )
-        for mean, weight in zip(averages, weights, strict=True):
+        pairs = (self.averaged_generator.weights, self.generator.weights)
+        for mean, weight in zip(*pairs, strict=True):
             mean.assign(momentum * mean + (1 - momentum) * weight)
 
     if keras.backend.backend() == "jax":
@@ -352,9 +349,8 @@ def value_and_gradients(
             loss = loss_of()
         return loss, [scope.get_current_value(variable) for variable in state]
 
-    (loss, new_state), gradients = jax.value_and_grad(pure, has_aux=True)(
-        values
-    )
+    differentiated = jax.value_and_grad(pure, has_aux=True)
+    (loss, new_state), gradients = differentiated(values)
     for variable, value in zip(state, new_state, strict=True):
         variable.assign(value)
     return loss, gradients
@@ -362,11 +358,14 @@ def value_and_gradients(
 
 # Scores ---------------------------------------------------------------------
 
+#: Of the classifier's training, which has four passes if that is more.
+LEAST_STEPS = 1_500
+
 
 def classifier_score(logits: np.ndarray) -> float:
-    """Exp of the mean divergence of labels from their mean; best is large.
+    """Exp of the mean divergence of labels from their mean.
 
-    The Inception Score, if the classifier is Inception.
+    From 1 to the number of classes; the Inception Score, if it is Inception.
     """
     logits = logits.astype("float64")
     log_p = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
@@ -376,7 +375,7 @@ def classifier_score(logits: np.ndarray) -> float:
 
 
 def frechet_distance(one: np.ndarray, other: np.ndarray) -> float:
-    """Distance of the normal distributions that fit features best."""
+    """Squared distance of the normal distributions that fit features best."""
     one, other = one.astype("float64"), other.astype("float64")
     a, b = np.cov(one, rowvar=False), np.cov(other, rowvar=False)
     # The trace of a root of a @ b, whose eigenvalues are real and >= 0.
@@ -386,7 +385,7 @@ def frechet_distance(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def train_classifier(images: data.Images) -> keras.Model:
-    """Trains a small network on the images, for 1,500 steps or more."""
+    """Trains a small network on the images."""
     keras.utils.set_random_seed(0)
     inputs = x = keras.Input(images.x_train.shape[1:], name="images")
     for filters, stride in ((32, 1), (64, 2), (128, 2)):
@@ -396,8 +395,9 @@ def train_classifier(images: data.Images) -> keras.Model:
     x = layers.Dense(64, activation="relu", name="features")(x)
     x = layers.Dense(images.num_classes)(x)
     model = keras.Model(inputs, x, name="classifier")
-    passes = max(4, -(-1500 * 64 // len(images.x_train)))
-    steps = passes * -(-len(images.x_train) // 64)
+    steps_of_pass = -(-len(images.x_train) // 64)
+    passes = max(4, -(-LEAST_STEPS // steps_of_pass))
+    steps = passes * steps_of_pass
     rate = keras.optimizers.schedules.CosineDecay(2e-3, steps)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(rate), loss, metrics=["accuracy"])
@@ -411,8 +411,8 @@ def scorer_of(
 ) -> Callable[[np.ndarray], dict[str, float]]:
     """Returns what scores uint8 images, by a classifier of the same data.
 
-    It is trained once: all runs in the folder `root` are scored alike. Their
-    features are compared with those of `count` training images.
+    It is trained once, and kept in the folder of all runs. Features are
+    compared with those of `count` training images.
     """
     path = root / f"classifier_{zlib.crc32(images.x_train):08x}.keras"
     root.mkdir(parents=True, exist_ok=True)
@@ -506,19 +506,23 @@ PICTURES = {
 
 
 class Watch(keras.callbacks.Callback):
-    """Draws and scores images after each epoch; logs largest singular values.
+    """After each epoch draws, writes and scores images of the generator.
 
-    `make` returns images of a generator, `score` their scores.
+    Logs the scores, and the largest singular value of each kernel.
     """
 
-    def __init__(self, make: Any, score: Any, folder: Path) -> None:
+    def __init__(self, count: int, seed: int, score: Any, folder: Path) -> None:
         super().__init__()
-        self.make, self.score, self.folder = make, score, folder
+        self.count, self.seed = count, seed
+        self.score, self.folder = score, folder
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Adds to the logs; list it before what reads them."""
-        images = self.make(self.model.averaged_generator)
+        generator = self.model.averaged_generator
+        images = generate(generator, self.count, self.seed)
         logs |= self.score(images)
+        save = functools.partial(np.savez_compressed, images=images)
+        runs.write(self.folder / "samples.npz", save)
         write_sheet(images, self.folder / f"epoch_{epoch + 1:03d}.png")
         for layer in self.model.discriminator.layers:
             if isinstance(layer, SpectralNormalization):
@@ -545,10 +549,6 @@ def run(
     options: Options, seed: int, images: data.Images, score: Any, folder: Path
 ) -> dict[str, Any]:
     """Trains, draws and scores a generator; returns the metrics."""
-
-    def make(generator: keras.Model) -> np.ndarray:
-        return generate(generator, options.samples, seed)
-
     keras.utils.set_random_seed(seed)
     gan = build(images.x_train.shape[1:], options)
     watched: dict[str, Any] = {"layers": ["discriminator"]}
@@ -561,24 +561,21 @@ def run(
         shuffle=False,
         callbacks=[
             keras_mhe.callbacks.EnergyMonitor(**watched, per_layer=True),
-            Watch(make, score, folder),
+            Watch(options.samples, seed, score, folder),
             *runs.callbacks(folder, batches),
         ],
     )
-    samples = make(gan.averaged_generator)
-    save = functools.partial(np.savez_compressed, images=samples)
-    runs.write(folder / "samples.npz", save)
     history = runs.read_history(folder)
     gaps = {f"energy_gap/{row.layer}": row.gap for row in before}
     for name, titles in PICTURES.items():
         figure = runs.draw_history(history, titles, gaps)
         runs.save_figure(figure, folder / name)
     real = at_most(options.samples, images.x_test, images.y_test)
+    names = ("classifier_score", "frechet_distance", "energy_gap")
     metrics = {
-        **score(samples),
-        "best_classifier_score": float(history["classifier_score"].max()),
-        "energy_gap": float(history["energy_gap"][-1]),
+        **{name: float(history[name][-1]) for name in names},
         **{f"real_{name}": value for name, value in score(real).items()},
+        "best_classifier_score": float(history["classifier_score"].max()),
         "steps": int(gan.optimizer.iterations) // 2,
         "images": images.source,
     }

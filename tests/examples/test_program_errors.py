@@ -176,7 +176,7 @@ def test_a_backend_that_does_not_start(backend: str, tmp_path: Path) -> None:
     places = [str(tmp_path), *sys.path]
     environment["PYTHONPATH"] = os.pathsep.join(places)
     finished = subprocess.run(
-        [sys.executable, "-c", "import mhe_gan"],
+        [sys.executable, "-c", "import sphereface_plus"],
         env=environment,
         capture_output=True,
         text=True,

@@ -1,1 +1,0 @@
-"""Generative adversarial networks with energy and spectral norm."""

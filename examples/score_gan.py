@@ -1,0 +1,226 @@
+"""Scores generated images by Inception, with TensorFlow-GAN.
+
+    KERAS_BACKEND=tensorflow python examples/score_gan.py \
+        runs/gan_cifar10/sn_mhe_seed_0/samples.npz \
+        --dataset cifar10 --inception inception
+
+You learn how to get Inception's logits and features of images, and from them
+the Inception Score, the Frechet and the kernel distance as they are published.
+Needs the extra `gan`. Inception is a local file:
+
+- the unpacked folder of the module that TensorFlow-GAN names,
+  tfhub.dev/tensorflow/tfgan/eval/inception/1, whose scores compare with
+  published ones, or
+- `inception_v3_weights_tf_dim_ordering_tf_kernels.h5` of `keras.applications`,
+  another network: its scores compare among themselves only.
+"""
+
+import dataclasses
+import sys
+import types
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import tyro
+
+import data
+import runs
+
+# Options --------------------------------------------------------------------
+
+#: The Inception Score is the mean over so many parts of the images.
+PARTS = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(runs.Options):
+    """Scores images by Inception."""
+
+    samples: tyro.conf.Positional[Path]
+    """NPZ file with `images`, such as the samples.npz of a run."""
+    inception: Path
+    """The unpacked folder of TensorFlow-GAN's module, or Keras' weights."""
+    dataset: Literal["digits", "fashion_mnist", "cifar10", "cifar100"]
+    """Distances are to as many of its training images."""
+    data_dir: Path | None = None
+    """Zip file or folder of images, train/CLASS/NAME and test/CLASS/NAME;
+    without it Keras downloads them."""
+    output: Path | None = None
+    """JSON file of the scores; None: beside the samples."""
+
+
+def read_samples(path: Path) -> np.ndarray:
+    """Reads the images of an NPZ file, and no pickle."""
+    try:
+        with (
+            data.open_file(path) as file,
+            np.load(file, allow_pickle=False) as arrays,
+        ):
+            images = arrays["images"]
+        if images.dtype != "uint8" or images.ndim != 4 or len(images) < PARTS:
+            raise ValueError(f"{images.dtype} of shape {images.shape}")
+        return images
+    except data.UserError:
+        raise
+    except Exception as error:  # Whatever a damaged file makes NumPy raise.
+        raise data.UserError(
+            f"{path} must be an NPZ file with `images`, uint8 of shape (num, "
+            f"height, width, channels), {PARTS} at least. Received: {error}. "
+            "Give the samples.npz of a run."
+        ) from error
+
+
+# Inception ------------------------------------------------------------------
+
+
+def module_of_tensorflow(folder: Path) -> Callable[[np.ndarray], Any]:
+    """Loads TensorFlow-GAN's Inception, or a module that is called alike."""
+    import tensorflow as tf
+
+    module = call = tf.saved_model.load(str(folder))
+    if not callable(module):  # For TensorFlow 1: named functions.
+        functions = module.signatures
+        call = functions.get("default") or functions["serving_default"]
+
+    def network(images: np.ndarray) -> Any:
+        # The resize of TensorFlow 1, whose pixel centers are not those of
+        # today: published scores are made with it.
+        x = tf.compat.v1.image.resize_bilinear(images, (299, 299))
+        outputs = call((x - 128.0) / 128.0)
+        return outputs["logits"], tf.squeeze(outputs["pool_3"], (1, 2))
+
+    return network
+
+
+def inception_of_keras(weights: Path) -> Callable[[np.ndarray], Any]:
+    """Builds Keras' Inception with weights of a file."""
+    model = keras.applications.InceptionV3(
+        weights=str(weights), classifier_activation=None
+    )
+    features = model.get_layer("avg_pool").output
+    both = keras.Model(model.inputs, [model.output, features])
+
+    def network(images: np.ndarray) -> Any:
+        x = keras.ops.image.resize(images / 127.5 - 1.0, (299, 299))
+        return both(x, training=False)
+
+    return network
+
+
+def load_inception(path: Path) -> Callable[[np.ndarray], Any]:
+    """Returns a function from images in [0, 255] to logits and features."""
+    try:
+        if (path / "saved_model.pb").is_file():
+            return module_of_tensorflow(path)
+        data.open_file(path).close()
+        return inception_of_keras(path)
+    except data.UserError:
+        raise
+    except Exception as error:  # Whatever a damaged file makes them raise.
+        raise data.UserError(
+            f"{path} cannot be loaded ({str(error)[:200]}). Give the unpacked "
+            "folder of TensorFlow-GAN's Inception, with saved_model.pb, or "
+            "Keras' InceptionV3 weights with their top, .h5."
+        ) from error
+
+
+def outputs_of(
+    network: Callable[[np.ndarray], Any], images: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns logits and features of uint8 images."""
+    bar = keras.utils.Progbar(len(images), unit_name="image")
+    found = []
+    for start in range(0, len(images), 50):
+        batch = images[start : start + 50].astype("float32")
+        batch = np.broadcast_to(batch, (*batch.shape[:3], 3))
+        found.append([np.asarray(output) for output in network(batch)])
+        bar.add(len(batch))
+    logits, features = map(np.concatenate, zip(*found, strict=True))
+    return logits, features
+
+
+# Scores ---------------------------------------------------------------------
+
+
+def import_tfgan() -> Any:
+    """Imports TensorFlow-GAN's scores under a TensorFlow of today.
+
+    Version 2.1.0, the last one, asks for the estimators of its time, on import
+    only: stand-ins are enough.
+    """
+    try:
+        import tensorflow as tf
+
+        name = "tensorflow_gan.python.estimator"
+        sys.modules.setdefault(name, types.ModuleType(name))
+        if not hasattr(tf, "estimator"):
+            tf.estimator = types.SimpleNamespace(SessionRunHook=object)
+        with warnings.catch_warnings():
+            # tensorflow-hub reads its own version with pkg_resources.
+            warnings.simplefilter("ignore")
+            import tensorflow_gan
+    except ImportError as error:
+        raise data.UserError(
+            f'{error}. Run: pip install ".[examples,gan]"'
+        ) from error
+    return tensorflow_gan.eval
+
+
+def scores_of(
+    metrics: Any, logits: np.ndarray, features: np.ndarray, real: np.ndarray
+) -> dict[str, float]:
+    """Scores images by their logits and features, and features of real ones."""
+    order = np.random.default_rng(0).permutation(len(logits))
+    scores = [
+        float(metrics.classifier_score_from_logits(part))
+        for part in np.array_split(logits[order], PARTS)
+    ]
+    frechet = metrics.frechet_classifier_distance_from_activations
+    kernel = metrics.kernel_classifier_distance_and_std_from_activations
+    # Ten blocks or more, of 1,000 images at most and two at least.
+    least, most = sorted((len(real), len(features)))
+    blocks = max(2, min(max(10, -(-most // 1000)), least // 2))
+    distance, error = kernel(real, features, max_block_size=-(-most // blocks))
+    return {
+        "inception_score": float(np.mean(scores)),
+        "inception_score_spread": float(np.std(scores)),
+        "frechet_distance": float(frechet(real, features)),
+        "kernel_distance": float(distance),
+        "kernel_distance_error": float(error),
+    }
+
+
+def work(options: Options) -> None:
+    """Reads, scores and writes."""
+    samples = read_samples(options.samples)
+    images = data.load_images(options.dataset, options.data_dir)
+    x, y = images.x_train, images.y_train
+    if samples.shape[1:] != x.shape[1:]:
+        raise data.UserError(
+            f"{options.samples} holds images of shape {samples.shape[1:]}, "
+            f"{images.source} of {x.shape[1:]}. Give their --dataset."
+        )
+    metrics = import_tfgan()
+    network = load_inception(options.inception)
+    real, _ = data.subset(x, y, min(len(x), len(samples)), seed=0)
+    _, real_features = outputs_of(network, real)
+    outputs = outputs_of(network, samples)
+    scores = scores_of(metrics, *outputs, real_features)
+    about = {"inception": str(options.inception), "images": len(samples)}
+    path = options.output or options.samples.with_suffix(".json")
+    runs.write_json(path, {**scores, **about, "real_images": len(real)})
+    for name, value in scores.items():
+        print(f"{name}: {value:.4f}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the program; returns its exit code."""
+    return runs.main(Options, work, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
