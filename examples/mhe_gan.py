@@ -370,7 +370,8 @@ def classifier_score(logits: np.ndarray) -> float:
     logits = logits.astype("float64")
     log_p = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
     p = np.exp(log_p)
-    divergence = np.sum(p * (log_p - np.log(p.mean(axis=0))), axis=1)
+    log_mean = np.log(p.mean(axis=0) + 1e-300)  # Some label may never come.
+    divergence = np.sum(p * (log_p - log_mean), axis=1)
     return float(np.exp(divergence.mean()))
 
 
@@ -565,6 +566,7 @@ def run(
             *runs.callbacks(folder, batches),
         ],
     )
+    runs.write(folder / "generator.keras", gan.averaged_generator.save)
     history = runs.read_history(folder)
     gaps = {f"energy_gap/{row.layer}": row.gap for row in before}
     for name, titles in PICTURES.items():
