@@ -5,14 +5,9 @@
         --dataset cifar10 --inception inception
 
 You learn how to get Inception's logits and features of images, and from them
-the Inception Score, the Frechet and the kernel distance as they are published.
-Needs the extra `gan`. Inception is a local file:
-
-- the unpacked folder of the module that TensorFlow-GAN names,
-  tfhub.dev/tensorflow/tfgan/eval/inception/1, whose scores compare with
-  published ones, or
-- `inception_v3_weights_tf_dim_ordering_tf_kernels.h5` of `keras.applications`,
-  another network: its scores compare among themselves only.
+the Inception Score, the Frechet and the kernel distance. Needs the extra `gan`,
+and Inception in a local folder: the unpacked module that TensorFlow-GAN names,
+tfhub.dev/tensorflow/tfgan/eval/inception/1.
 """
 
 import dataclasses
@@ -43,7 +38,7 @@ class Options(runs.Options):
     samples: tyro.conf.Positional[Path]
     """NPZ file with `images`, such as the samples.npz of a run."""
     inception: Path
-    """The unpacked folder of TensorFlow-GAN's module, or Keras' weights."""
+    """The unpacked folder of TensorFlow-GAN's Inception."""
     dataset: Literal["digits", "fashion_mnist", "cifar10", "cifar100"]
     """Distances are to as many of its training images."""
     data_dir: Path | None = None
@@ -77,14 +72,20 @@ def read_samples(path: Path) -> np.ndarray:
 # Inception ------------------------------------------------------------------
 
 
-def module_of_tensorflow(folder: Path) -> Callable[[np.ndarray], Any]:
-    """Loads TensorFlow-GAN's Inception, or a module that is called alike."""
+def load_inception(folder: Path) -> Callable[[np.ndarray], Any]:
+    """Returns a function from images in [0, 255] to logits and features."""
     import tensorflow as tf
 
-    module = call = tf.saved_model.load(str(folder))
-    if not callable(module):  # For TensorFlow 1: named functions.
-        functions = module.signatures
-        call = functions.get("default") or functions["serving_default"]
+    try:
+        module = call = tf.saved_model.load(str(folder))
+        if not callable(module):  # For TensorFlow 1: named functions.
+            functions = module.signatures
+            call = functions.get("default") or functions["serving_default"]
+    except Exception as error:  # Whatever damaged files make it raise.
+        raise data.UserError(
+            f"{folder} cannot be loaded ({str(error)[:200]}). Give the "
+            "unpacked folder of TensorFlow-GAN's Inception."
+        ) from error
 
     def network(images: np.ndarray) -> Any:
         # The resize of TensorFlow 1, whose pixel centers are not those of
@@ -96,48 +97,18 @@ def module_of_tensorflow(folder: Path) -> Callable[[np.ndarray], Any]:
     return network
 
 
-def inception_of_keras(weights: Path) -> Callable[[np.ndarray], Any]:
-    """Builds Keras' Inception with weights of a file."""
-    model = keras.applications.InceptionV3(
-        weights=str(weights), classifier_activation=None
-    )
-    features = model.get_layer("avg_pool").output
-    both = keras.Model(model.inputs, [model.output, features])
-
-    def network(images: np.ndarray) -> Any:
-        x = keras.ops.image.resize(images / 127.5 - 1.0, (299, 299))
-        return both(x, training=False)
-
-    return network
-
-
-def load_inception(path: Path) -> Callable[[np.ndarray], Any]:
-    """Returns a function from images in [0, 255] to logits and features."""
-    try:
-        if (path / "saved_model.pb").is_file():
-            return module_of_tensorflow(path)
-        data.open_file(path).close()
-        return inception_of_keras(path)
-    except data.UserError:
-        raise
-    except Exception as error:  # Whatever a damaged file makes them raise.
-        raise data.UserError(
-            f"{path} cannot be loaded ({str(error)[:200]}). Give the unpacked "
-            "folder of TensorFlow-GAN's Inception, with saved_model.pb, or "
-            "Keras' InceptionV3 weights with their top, .h5."
-        ) from error
-
-
 def outputs_of(
     network: Callable[[np.ndarray], Any], images: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns logits and features of uint8 images."""
+    """Returns logits and features of uint8 images, in random order."""
+    # Or parts and blocks of sorted images would hold one class.
+    images = np.random.default_rng(0).permutation(images)
     bar = keras.utils.Progbar(len(images), unit_name="image")
     found = []
     for start in range(0, len(images), 50):
         batch = images[start : start + 50].astype("float32")
         batch = np.broadcast_to(batch, (*batch.shape[:3], 3))
-        found.append([np.asarray(output) for output in network(batch)])
+        found.append([output.numpy() for output in network(batch)])
         bar.add(len(batch))
     logits, features = map(np.concatenate, zip(*found, strict=True))
     return logits, features
@@ -174,21 +145,23 @@ def scores_of(
     metrics: Any, logits: np.ndarray, features: np.ndarray, real: np.ndarray
 ) -> dict[str, float]:
     """Scores images by their logits and features, and features of real ones."""
-    order = np.random.default_rng(0).permutation(len(logits))
+    import tensorflow as tf
+
     scores = [
-        float(metrics.classifier_score_from_logits(part))
-        for part in np.array_split(logits[order], PARTS)
+        float(metrics.classifier_score_from_logits(tf.constant(part)))
+        for part in np.array_split(logits, PARTS)
     ]
     frechet = metrics.frechet_classifier_distance_from_activations
     kernel = metrics.kernel_classifier_distance_and_std_from_activations
+    pair = tf.constant(real), tf.constant(features)
     # Ten blocks or more, of 1,000 images at most and two at least.
     least, most = sorted((len(real), len(features)))
     blocks = max(2, min(max(10, -(-most // 1000)), least // 2))
-    distance, error = kernel(real, features, max_block_size=-(-most // blocks))
+    distance, error = kernel(*pair, max_block_size=-(-most // blocks))
     return {
         "inception_score": float(np.mean(scores)),
         "inception_score_spread": float(np.std(scores)),
-        "frechet_distance": float(frechet(real, features)),
+        "frechet_distance": float(frechet(*pair)),
         "kernel_distance": float(distance),
         "kernel_distance_error": float(error),
     }
