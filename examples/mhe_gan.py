@@ -37,7 +37,6 @@ import keras
 import numpy as np
 import tyro
 from keras import layers, ops
-from PIL import Image
 
 import data
 import keras_mhe
@@ -145,7 +144,7 @@ def feature_maps(shape: tuple[int, ...], width: float) -> tuple[int, list[int]]:
             f"Received: {shape[0]} x {shape[1]} pixels. Convert them."
         )
     filters = FILTERS[: doublings + 1]
-    return side, [max(1, round(count * width)) for count in filters]
+    return side, [max(2, round(count * width)) for count in filters]
 
 
 def kernel(**more: Any) -> dict[str, Any]:
@@ -456,7 +455,7 @@ def at_most(count: int, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def training_batches(
     x: np.ndarray, options: Options, seed: int
 ) -> runs.Batches:
-    """Returns batches of real images, with noise for each update."""
+    """Returns batches of real images, with noise for both updates."""
 
     def make(chosen: np.ndarray, generator: Any) -> Any:
         noise = generator.normal(size=(2, len(chosen), NOISE_SIZE))
@@ -476,16 +475,15 @@ def generate(generator: keras.Model, count: int, seed: int) -> np.ndarray:
 
 
 def write_sheet(images: np.ndarray, path: Path) -> None:
-    """Writes the first 64 images in rows of eight, small ones enlarged."""
-    images = images[:64]
-    factor = max(1, 32 // images.shape[1])
-    images = images.repeat(factor, axis=1).repeat(factor, axis=2)
-    missing = -len(images) % 8
-    images = np.pad(images, [(0, missing), (1, 1), (1, 1), (0, 0)])
+    """Writes 64 images in rows of eight, small ones enlarged."""
+    images = np.resize(images, (64, *images.shape[1:]))  # Repeats few ones.
+    images = np.pad(images, [(0, 0), (1, 1), (1, 1), (0, 0)])
     _, height, width, channels = images.shape
-    rows = images.reshape(-1, 8, height, width, channels).swapaxes(1, 2)
-    sheet = rows.reshape(-1, 8 * width, channels)
-    picture = Image.fromarray(sheet[..., 0] if channels == 1 else sheet)
+    rows = images.reshape(8, 8, height, width, channels).swapaxes(1, 2)
+    sheet = rows.reshape(8 * height, 8 * width, channels)
+    factor = max(1, 32 // width)
+    sheet = sheet.repeat(factor, axis=0).repeat(factor, axis=1)
+    picture = keras.utils.array_to_img(sheet, scale=False)
     runs.write(path, picture.save)
 
 

@@ -277,7 +277,7 @@ def test_the_published_networks():
 def test_networks_follow_the_images():
     maps = mhe_gan.feature_maps
     assert maps((28, 28, 1), 0.5) == (7, [256, 128, 64])
-    assert maps((16, 16, 3), 0.001) == (4, [1, 1, 1])
+    assert maps((16, 16, 3), 0.001) == (4, [2, 2, 2])
     for shape in ((28, 32, 1), (7, 7, 1), (100, 100, 3)):
         with pytest.raises(data.UserError, match="must be square"):
             maps(shape, 1.0)

@@ -1,14 +1,9 @@
 """A small module in the format of TensorFlow-GAN's Inception.
 
-    python inception_stand_in.py FOLDER
-
-writes it, and beside it, in FOLDER_named, one that is called by name.
-
 `pool_3` is the mean of a part of the image, `logits` are a product with
 `WEIGHTS`.
 """
 
-import sys
 from typing import Any
 
 import numpy as np
@@ -19,7 +14,7 @@ WEIGHTS = np.arange(12, dtype="float32").reshape(3, 4) - 5.0
 
 
 def write_module(folder: str) -> None:
-    """Saves the module."""
+    """Saves it, and in FOLDER_named one that is called by name."""
     import tensorflow as tf
 
     class Module(tf.Module):
@@ -40,7 +35,3 @@ def write_module(folder: str) -> None:
     named.inner = module
     signatures = {"serving_default": module.__call__}
     tf.saved_model.save(named, f"{folder}_named", signatures=signatures)
-
-
-if __name__ == "__main__":
-    write_module(sys.argv[1])
