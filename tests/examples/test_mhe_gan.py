@@ -1,10 +1,7 @@
 """The GAN program: a tiny run of it, its training step, networks and scores."""
 
-import os
-import signal
 import subprocess
 import sys
-import time
 
 import keras
 import numpy as np
@@ -104,44 +101,22 @@ def test_an_interrupted_run_goes_on(root, monkeypatch):
     assert int(model.optimizer.iterations) == 12
 
 
-def test_what_cannot_be_used_is_one_line(root, tmp_path, capsys):
+def test_images_that_do_not_fit_are_one_line(tmp_path, capsys):
     for part in ("train", "test"):
         (tmp_path / part / "class").mkdir(parents=True)
         picture = Image.fromarray(np.zeros((20, 30), "uint8"))
         picture.save(tmp_path / part / "class" / "0.png")
     output = tmp_path / "runs"
-    for place in (tmp_path, tmp_path / "missing"):
-        assert run(output, "--dataset=cifar10", f"--data_dir={place}") == 2
-    square, missing = capsys.readouterr().err.splitlines()
-    assert square.endswith("Received: 20 x 30 pixels. Convert them.")
-    assert "is missing" in missing
+    assert run(output, "--dataset=cifar10", f"--data_dir={tmp_path}") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("Received: 20 x 30 pixels. Convert them.")
     assert not output.exists()
-    (classifier,) = root.glob("classifier_*.keras")
-    output.mkdir()
-    (output / classifier.name).write_bytes(classifier.read_bytes()[:5000])
-    assert run(output) == 2
-    assert "cannot be loaded" in capsys.readouterr().err
-
-
-@pytest.mark.slow
-def test_a_killed_run_goes_on(root):
-    folder = root / f"baseline_{NAME}_0"
-    arguments = [*SMALL, "--variant=baseline", f"--output={root}"]
-    command = [sys.executable, mhe_gan.__file__, *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    while process.poll() is None and not (folder / runs.MODEL).exists():
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    assert mhe_gan.main(arguments) == 0
-    assert runs.read_json(folder / runs.METRICS)["steps"] == 6
 
 
 @pytest.mark.slow
 def test_the_default_run_of_the_readme(tmp_path):
     command = [sys.executable, mhe_gan.__file__]
-    finished = subprocess.run(command, cwd=tmp_path, capture_output=True)
-    assert finished.returncode == 0, finished.stderr.decode()
+    subprocess.run(command, cwd=tmp_path, check=True)
     folder = tmp_path / "runs" / "gan_digits" / "sn_mhe_seed_0"
     metrics = runs.read_json(folder / runs.METRICS)
     assert metrics["classifier_score"] > 6
@@ -189,10 +164,9 @@ def stepped():
 
 
 def losses(before, after):
-    """The published losses in NumPy, and their order.
+    """The published losses in NumPy.
 
-    The discriminator, which has not moved yet, sees what the generator that
-    has moved makes of other noise.
+    The discriminator, not moved yet, sees images of the generator that has.
     """
 
     def softplus(x):
@@ -209,8 +183,8 @@ def losses(before, after):
 def test_a_step_follows_the_published_losses(stepped):
     _, logs, before, after = stepped
     assert logs == pytest.approx(losses(before, after), rel=1e-4)
-    sides = [("generator", "generator_loss"), ("discriminator", "loss")]
-    for side, log in sides:
+    logs = {"generator": "generator_loss", "discriminator": "loss"}
+    for side, log in logs.items():
         pairs = [getattr(g, side).trainable_variables for g in (before, after)]
         for old, new in zip(*pairs, strict=True):
             value = array(old).copy()
@@ -268,8 +242,6 @@ def test_the_published_networks():
         (3, 3, 3, 64), (4, 4, 64, 128), (3, 3, 128, 128), (4, 4, 128, 256),
         (3, 3, 256, 256), (4, 4, 256, 512), (3, 3, 512, 512), (8192, 1),
     ]  # fmt: skip
-    biases = [x.path for x in generator.trainable_variables if "bias" in x.path]
-    assert len(biases) == 1
     gan = mhe_gan.build((8, 8, 1), options)
     assert gan.averaged_generator is gan.generator
 
@@ -278,11 +250,9 @@ def test_networks_follow_the_images():
     maps = mhe_gan.feature_maps
     assert maps((28, 28, 1), 0.5) == (7, [256, 128, 64])
     assert maps((16, 16, 3), 0.001) == (4, [2, 2, 2])
-    for shape in ((28, 32, 1), (7, 7, 1), (100, 100, 3)):
+    for side in (7, 100):
         with pytest.raises(data.UserError, match="must be square"):
-            maps(shape, 1.0)
-    generator = mhe_gan.generator_of((28, 28, 3), 0.01)
-    assert generator.output_shape == (None, 28, 28, 3)
+            maps((side, side, 3), 1.0)
 
 
 def test_variants_begin_with_the_same_kernels():
