@@ -1,1 +1,0 @@
-"""What the example programs share: data, models, runs and results."""
