@@ -10,7 +10,7 @@ that it has never seen. You learn how to
 - cut the embedding out, and score it by `verify_pairs`.
 
 Without options the identities are 1,560 characters in the fonts that come with
-matplotlib, and the run takes about two minutes:
+matplotlib, and the run takes two to three minutes:
 
     KERAS_BACKEND=torch python examples/sphereface_plus.py
 
