@@ -1,6 +1,7 @@
 """Argument checks. Every message names argument, expectation and receipt."""
 
 from keras_mhe._validation._combinations import (
+    minimum_is_proven,
     one_level,
     random_level_is_finite,
     unset_for_gan,
@@ -66,6 +67,7 @@ __all__ = [
     "labels_in_range",
     "length_of_vector",
     "length_or_initializer",
+    "minimum_is_proven",
     "names",
     "non_negative_integer",
     "non_negative_real",

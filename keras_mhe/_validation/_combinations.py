@@ -8,9 +8,21 @@ def random_level_is_finite(energy: float, power: float, dim: int) -> None:
     """Raises if random directions have no finite energy, so no gap exists."""
     if math.isinf(energy):
         raise ValueError(
-            "`gap` needs a finite energy of random directions, so `power` "
-            f"below {dim - 1}, the dimension of the neurons minus 1; give "
-            f"`limit` instead. Received: power={power}, dimension {dim}."
+            "A gap needs a finite energy of random directions, so `power` "
+            f"below {dim - 1}, the dimension of the neurons minus 1. Lower "
+            "`power`, or give `limit` in place of `gap`, or "
+            f'`units="energy"`. Received: power={power}, dimension {dim}.'
+        )
+
+
+def minimum_is_proven(distance: str, half_space: bool) -> None:
+    """Raises for the energy whose minimum nobody has proven."""
+    if distance == "angular" and not half_space:
+        raise ValueError(
+            "A gap needs a proven minimum, and angles in full space have "
+            'none. Use `half_space=True`, `distance="euclidean"` or '
+            "`units=\"energy\"`. Received: distance='angular', "
+            "half_space=False."
         )
 
 

@@ -5,6 +5,7 @@ from keras_mhe.functional._descent import lowered_energy
 from keras_mhe.functional._determinant import gram_log_determinant
 from keras_mhe.functional._energy import hyperspherical_energy
 from keras_mhe.functional._energy_and_gradient import energy_and_gradient
+from keras_mhe.functional._gap import hyperspherical_gap
 from keras_mhe.functional._gaussian import uniformity
 from keras_mhe.functional._holes import covering, polarization
 from keras_mhe.functional._logits import cosines, feature_norms
@@ -33,6 +34,7 @@ __all__ = [
     "feature_norms",
     "gram_log_determinant",
     "hyperspherical_energy",
+    "hyperspherical_gap",
     "limited_spectral_norm",
     "lowered_energy",
     "multiplicative_angular_margin",

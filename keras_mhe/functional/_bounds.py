@@ -3,8 +3,10 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from keras_mhe import _validation
+from keras_mhe._typing import Tensor
 from keras_mhe.functional._potentials import Potential
 
 
@@ -142,13 +144,44 @@ def lowest_mean(
         distance: `"euclidean"` or `"angular"`, of the energy.
         half_space: Bool.
     """
-    cosine = optimal_cosine(num_neurons, dim, half_space=half_space)
+    check_size(num_neurons, dim)
+    _validation.boolean("half_space", half_space)
+    pair: float = lowest_pair(value, num_neurons, dim, distance, half_space)
     if half_space:
-        pair = (value(cosine) + value(-cosine)) / 2.0
         return with_antipodal_pairs(pair, num_neurons, value)
-    if num_neurons == 2 * dim and distance == "euclidean":
-        return with_antipodal_pairs(value(0.0), dim, value)
-    return value(cosine)
+    return pair
+
+
+def lowest_pair(
+    value: Callable[[Tensor], Tensor],
+    num_neurons: Tensor,
+    dim: int,
+    distance: str,
+    half_space: bool,
+    xp: Any = math,
+) -> Tensor:
+    """Mean over the pairs of `lowest_mean`, without antipodal ones.
+
+    Args:
+        value: Of a pair, by its cosine; in half space the mean over a cosine
+            and its opposite is taken of it.
+        num_neurons: A number >= 2, or a float tensor of such numbers.
+        dim: Int >= 2.
+        distance: `"euclidean"` or `"angular"`, of the energy.
+        half_space: Bool.
+        xp: Namespace of the functions, `math` or `keras.ops`.
+    """
+    if half_space:
+        cosine = _welch_cosine(num_neurons, dim, xp)
+        return (value(cosine) + value(-cosine)) / 2.0
+    simplex = value(-1.0 / (num_neurons - 1))
+    if distance != "euclidean":
+        return simplex
+    # Of 2 dim neurons the cross-polytope is the optimum.
+    cross = with_antipodal_pairs(value(0.0), dim, value)
+    if xp is math:
+        return cross if num_neurons == 2 * dim else simplex
+    return xp.where(xp.equal(num_neurons, 2.0 * dim), cross, simplex)
 
 
 def optimal_cosine(
@@ -180,8 +213,14 @@ def optimal_cosine(
     check_size(num_neurons, dim)
     if not _validation.boolean("half_space", half_space):
         return -1.0 / (num_neurons - 1)
-    excess = max(num_neurons - dim, 0)
-    return math.sqrt(excess / (dim * (num_neurons - 1)))
+    return float(_welch_cosine(num_neurons, dim, math))
+
+
+def _welch_cosine(num_neurons: Tensor, dim: int, xp: Any) -> Tensor:
+    """Welch's bound of the largest cosine; 0 for up to `dim` neurons."""
+    excess = num_neurons - dim
+    excess = (excess + abs(excess)) / 2  # At least 0.
+    return xp.sqrt(excess / (dim * (num_neurons - 1)))
 
 
 def check_size(num_neurons: int, dim: int) -> None:

@@ -136,8 +136,9 @@ def _descend(
     smallest_gain = float(np.finfo(_numerics.computation_dtype(columns)).eps)
     orthogonal = form.potential.value(0.0)
     lowest = -math.inf if limit is None else limit - orthogonal
-    if gap is not None:
-        lowest = form.level(gap, living, columns.shape)
+    if gap is not None and columns.shape[0] > 1:
+        minimum, excess = form.levels(living, columns.shape[0])
+        lowest = minimum + gap * excess
     num_neurons = ops.sum(living)
 
     def goes_on(

@@ -1,17 +1,15 @@
 """Which energy: the arguments that everything about an energy shares."""
 
 import dataclasses
-import functools
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from keras import ops
 
 from keras_mhe import _backend, _numerics, _validation
 from keras_mhe._typing import Tensor
-from keras_mhe.functional._levels import rises_of_levels
+from keras_mhe.functional._bounds import lowest_pair
+from keras_mhe.functional._levels import mean_rise
 from keras_mhe.functional._neurons import Directions
 from keras_mhe.functional._pairs import sum_over_pairs
 from keras_mhe.functional._potentials import Potential
@@ -109,51 +107,56 @@ class EnergyForm:
         slopes = gradient * (0.5 * ops.sum(living) / count)
         return total / count, slopes, living
 
-    def level(self, gap: float, living: Tensor, shape: Sequence[int]) -> Tensor:
-        """What the energy that has a gap is above that of orthogonal pairs.
+    def levels(self, living: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+        """Proven minimum, and what random directions have above it.
+
+        Computed where they are needed, since neurons may die in training.
 
         Args:
-            gap: 0 for the proven minimum, 1 for random directions.
-            living: Neurons of each group that count, shape `(groups,)`; the
-                level is that of as many.
-            shape: Of the columns, `(dim, N)`.
+            living: Neurons of each group that count, a float tensor of shape
+                `(groups,)`; the levels are those of as many.
+            dim: Int >= 2, dimension of the neurons.
 
         Returns:
-            A scalar tensor; 0 if no neurons meet.
+            Two scalar tensors: the minimum above the energy of orthogonal
+            pairs, and the difference of the levels. 0 and 1 if no neurons
+            meet.
 
         Raises:
             ValueError: If random directions have no finite energy.
         """
-        dim, num_neurons = shape
-        levels, pairs = _backend.constant(
-            _levels_by_count, self, gap, num_neurons // self.groups, dim
-        )
-        index = ops.cast(living, _backend.INDEX_DTYPE)
-        levels, pairs = (
-            ops.take(ops.convert_to_tensor(table, living.dtype), index, axis=0)
-            for table in (levels, pairs)
-        )
-        return ops.sum(levels * pairs) / _backend.at_least(ops.sum(pairs), 1.0)
+        potential = dataclasses.replace(self.potential, is_rise=True)
+        random = mean_rise(self.potential, dim)
+        _validation.random_level_is_finite(random, self.power, dim)
+        meet = living > 1.0
+        count = ops.where(meet, living, 2.0)
 
-    def num_pairs(self, count: int) -> float:
-        """Pairs of neurons, in half space of them and their opposites."""
-        partners = 2 * count - 1 if self.half_space else (count - 1) / 2
-        return count * partners
+        def rise(cosine: Tensor) -> Tensor:
+            if isinstance(cosine, float):
+                return potential.value(cosine)
+            return potential.value_and_slope(cosine)[0]
 
-
-@functools.lru_cache(maxsize=64)
-def _levels_by_count(
-    form: EnergyForm, gap: float, size: int, dim: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Level and number of pairs for 0 to `size` neurons in a group."""
-    levels, pairs = np.zeros(size + 1), np.zeros(size + 1)
-    if dim < 2:
-        return levels, pairs
-    for count in range(2, size + 1):
-        lowest, random = rises_of_levels(
-            form.potential, form.half_space, count, dim
+        lowest = lowest_pair(
+            rise,
+            count,
+            dim,
+            self.distance,
+            self.half_space,
+            ops,
         )
-        _validation.random_level_is_finite(random, form.power, dim)
-        levels[count] = lowest + gap * (random - lowest)
-        pairs[count] = form.num_pairs(count)
-    return levels, pairs
+        excess = random - lowest
+        pairs = count * (count - 1.0)
+        if self.half_space:
+            # Pairs of a neuron and its own opposite are the same for all.
+            share = (2.0 * count - 2.0) / (2.0 * count - 1.0)
+            own = potential.value(-1.0) / (2.0 * count - 1.0)
+            lowest, excess = share * lowest + own, share * excess
+            pairs = 2.0 * count * (2.0 * count - 1.0)
+        pairs = ops.where(meet, pairs, 0.0)
+        total = ops.sum(pairs)
+        is_none = total == 0.0
+        weights = pairs / ops.where(is_none, 1.0, total)
+        return (
+            ops.sum(weights * lowest),
+            ops.sum(weights * excess) + ops.cast(is_none, living.dtype),
+        )

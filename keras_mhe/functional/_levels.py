@@ -49,7 +49,7 @@ def random_energy(
     """
     check_size(num_neurons, dim)
     potential = Potential(power=power, distance=distance)
-    pair = potential.value(0.0) + _mean_rise(potential, dim)
+    pair = potential.value(0.0) + mean_rise(potential, dim)
     if not _validation.boolean("half_space", half_space):
         return pair
     return with_antipodal_pairs(pair, num_neurons, potential.value)
@@ -139,7 +139,7 @@ def rises_of_levels(
     rise = functools.partial(_rise, potential)
     distance = potential.distance
     lowest = lowest_mean(rise, num_neurons, dim, distance, half_space)
-    random = _mean_rise(potential, dim)
+    random = mean_rise(potential, dim)
     if half_space:
         random = with_antipodal_pairs(random, num_neurons, rise)
     return lowest, random
@@ -157,7 +157,7 @@ def _rise(potential: Potential, cosine: float) -> float:
 
 
 @functools.lru_cache(maxsize=256)
-def _mean_rise(potential: Potential, dim: int) -> float:
+def mean_rise(potential: Potential, dim: int) -> float:
     """Mean of `f(c) - f(0)` for the cosine `c` of two random directions.
 
     With `c = tanh(v)` the density is `cosh(v)**(1 - dim)`, and with

@@ -12,16 +12,21 @@ from keras_mhe.regularizers._neurons import NeuronRegularizer
 from keras_mhe.regularizers._terms import terms_of
 
 
-def for_kernel(regularizer: KerasObject, axes: KernelAxes) -> KerasObject:
+def for_kernel(
+    regularizer: KerasObject, axes: KernelAxes, dim: int | None
+) -> KerasObject:
     """Returns a regularizer with the axes and groups of a kernel.
+
+    A gap that neurons of so few entries do not have becomes the energy.
 
     Args:
         regularizer: A Keras regularizer or sum. Terms that know axes and
             groups get those of the kernel; others, such as
             `keras.regularizers.L2`, are kept.
         axes: The kernel's.
+        dim: Entries of its neurons; `None` if it is not built.
     """
-    terms = [_with_axes(term, axes) for term in terms_of(regularizer)]
+    terms = [_with_axes(term, axes, dim) for term in terms_of(regularizer)]
     return terms[0] if len(terms) == 1 else RegularizerSum(terms)
 
 
@@ -35,11 +40,24 @@ def names(terms: Iterable[KerasObject]) -> str:
     return " + ".join(_name(term) for term in terms)
 
 
-def _with_axes(term: KerasObject, axes: KernelAxes) -> KerasObject:
+def lack_a_gap(regularizer: KerasObject, dim: int) -> list[KerasObject]:
+    """Returns the terms whose gap neurons of `dim` entries do not have."""
+    return [
+        term
+        for term in terms_of(regularizer)
+        if getattr(term, "units", None) == "gap" and term.power >= dim - 1
+    ]
+
+
+def _with_axes(
+    term: KerasObject, axes: KernelAxes, dim: int | None
+) -> KerasObject:
     config = _config_of(term)
     if "neuron_axis" not in config:
         return term
     config |= {"neuron_axis": axes.neuron_axis, "groups": axes.groups}
+    if dim is not None and lack_a_gap(term, dim):
+        config["units"] = "energy"
     return type(term).from_config(config)
 
 
@@ -64,4 +82,6 @@ def _name(term: KerasObject) -> str:
         words.append("angular")
     if config.get("half_space"):
         words.append("half")
+    if config.get("units") == "gap":
+        words.append("gap")
     return f"{name}({', '.join(words)})" if words else name

@@ -13,7 +13,12 @@ from keras_mhe.analysis._layers import (
     chosen_names,
     models_inside,
 )
-from keras_mhe.models._adaptation import describe, for_kernel, names
+from keras_mhe.models._adaptation import (
+    describe,
+    for_kernel,
+    lack_a_gap,
+    names,
+)
 from keras_mhe.models._output_layers import has_graph, output_kernels
 from keras_mhe.models._places import Place, places
 from keras_mhe.models._rows import RegularizedKernel, RegularizedKernels
@@ -53,7 +58,9 @@ def regularize(
             inner layers are known only then.
         regularizer: A Keras regularizer, or a sum. Those of this library get
             the right `neuron_axis` and `groups`, whatever theirs are; others
-            are put on as they are.
+            are put on as they are. Where neurons have `power + 1` entries or
+            fewer, `MHE(units="gap")` becomes `MHE(units="energy")`, and the
+            note says so.
         layers: `None` for all, or a sequence of names of layers or of what
             holds them, with `*` for any text, as in `"block*_conv*"`.
             Defaults to `None`.
@@ -107,9 +114,10 @@ def regularize(
         is_done = not note
         if is_done:
             is_last = place.key in outputs
-            copy = _copy(place, last if is_last else hidden)
+            wanted = last if is_last else hidden
+            copy = _copy(place, wanted)
             copies.append((place, copy))
-            notes = _notes(place, copy)
+            notes = _notes(place, copy, wanted)
             if is_last and not has_graph(model):
                 notes.insert(0, "last in model.layers")
             note = "; ".join(notes)
@@ -205,11 +213,14 @@ def _copy(place: Place, regularizer: Any) -> AddedRegularizer:
     before = place.regularizer
     if isinstance(before, AddedRegularizer):
         before = before.before
-    added = for_kernel(regularizer, place.axes)
+    dim = None if place.kernel is None else place.kernel.dim
+    added = for_kernel(regularizer, place.axes, dim)
     return AddedRegularizer(before, added, place.layer)
 
 
-def _notes(place: Place, regularizer: AddedRegularizer) -> list[str]:
+def _notes(
+    place: Place, regularizer: AddedRegularizer, wanted: Any
+) -> list[str]:
     """What there is to know where a regularizer is put."""
     notes, before = [], place.regularizer
     if isinstance(before, AddedRegularizer):
@@ -222,6 +233,9 @@ def _notes(place: Place, regularizer: AddedRegularizer) -> list[str]:
     elif place.has_lora:
         where = "on W + scale * A B" if neuron_terms else "on both factors"
         notes.append(f"LoRA: {where}")
+    if place.kernel is not None and lack_a_gap(wanted, place.kernel.dim):
+        entries = f"neurons of {place.kernel.dim} entries"
+        notes.append(f"energy: {entries} have no gap at this power")
     if neuron_terms and place.num_neurons > _MANY_NEURONS:
         pairs = f"all pairs of {place.num_neurons:,} neurons"
         notes.append(f"slow: {pairs}; see `anchors`")

@@ -5,7 +5,7 @@ from typing import Any
 from keras_mhe import _backend, _validation
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
-from keras_mhe.functional import hyperspherical_energy
+from keras_mhe.functional import hyperspherical_energy, hyperspherical_gap
 from keras_mhe.functional._potentials import Potential
 from keras_mhe.regularizers._neurons import NeuronRegularizer
 from keras_mhe.regularizers._published import MODEL_NAMES, PublishedMHE
@@ -13,6 +13,9 @@ from keras_mhe.regularizers._published_gan import (
     GAN_STRENGTHS,
     PublishedGANMHE,
 )
+
+#: What `units` measure.
+_MEASURES = {"energy": hyperspherical_energy, "gap": hyperspherical_gap}
 
 
 @register("MHE")
@@ -23,6 +26,12 @@ class MHE(NeuronRegularizer):
     energy is a mean over pairs of neurons, so a `strength` means the same for
     64 and for 64,000 neurons; it depends on directions only, so it neither
     shrinks nor grows the weights.
+
+    With `units="gap"` it adds `strength` times the gap, which is 0 at the
+    proven minimum and 1 for random directions. Then a `strength` pulls the
+    same in every layer, narrow or wide, and the loss that `fit` prints is that
+    of the task plus the strengths times numbers around 1 and below; see
+    `keras_mhe.functional.hyperspherical_gap`.
 
     A regularizer sees one tensor and not its layer, so the axis of the
     neurons is an argument:
@@ -66,10 +75,14 @@ class MHE(NeuronRegularizer):
         block_size: `"auto"` or int >= 1. Edge of the tiles in which the
             table of pairs is computed, one alive at a time. Defaults to
             `"auto"`.
+        units: `"energy"`, that of the paper, or `"gap"`. Defaults to
+            `"energy"`.
 
     Raises:
-        ValueError: On construction, if an argument is outside its range; on
-            the call, if the kernel does not have the axes or groups.
+        ValueError: On construction, if an argument is outside its range, or
+            for gaps of angles in full space, where no minimum is proven; on
+            the call, if the kernel does not have the axes or groups, or for
+            gaps if its neurons have `power + 1` entries or fewer.
 
     Call arguments:
         x: The kernel, a float tensor of rank 2 or more.
@@ -106,6 +119,7 @@ class MHE(NeuronRegularizer):
         groups: int = 1,
         epsilon: float = 0.0,
         block_size: int | str = "auto",
+        units: str = "energy",
     ) -> None:
         self.strength = _validation.non_negative_real("strength", strength)
         potential = Potential(power=power, distance=distance)
@@ -116,6 +130,9 @@ class MHE(NeuronRegularizer):
         self.groups = _validation.positive_integer("groups", groups)
         self.epsilon = _validation.non_negative_real("epsilon", epsilon)
         self.block_size = _validation.block_size(block_size)
+        self.units = _validation.choice("units", units, tuple(_MEASURES))
+        if units == "gap":
+            _validation.minimum_is_proven(distance, half_space)
 
     @staticmethod
     def from_reference(
@@ -154,7 +171,7 @@ class MHE(NeuronRegularizer):
         anchors: Tensor | None = None,
         others: Tensor | None = None,
     ) -> Tensor:
-        """Returns `strength` times the energy of the kernel `x`.
+        """Returns `strength` times the energy or gap of the kernel `x`.
 
         float32 (float64 for float64 kernels; on TensorFlow the process's
         float dtype, if that is a shorter one, in which Keras adds losses).
@@ -168,8 +185,8 @@ class MHE(NeuronRegularizer):
         anchors: Tensor | None = None,
         others: Tensor | None = None,
     ) -> Tensor:
-        """Returns `strength` times the energy of the kernel `x`."""
-        return self.strength * hyperspherical_energy(
+        """Returns `strength` times the energy or gap of the kernel `x`."""
+        return self.strength * _MEASURES[self.units](
             x,
             power=self.power,
             distance=self.distance,
@@ -193,4 +210,5 @@ class MHE(NeuronRegularizer):
             "groups": self.groups,
             "epsilon": self.epsilon,
             "block_size": self.block_size,
+            "units": self.units,
         }

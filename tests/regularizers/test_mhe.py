@@ -21,6 +21,7 @@ NON_DEFAULTS = {
     "groups": 2,
     "epsilon": 1e-4,
     "block_size": 128,
+    "units": "gap",
 }
 DEFAULTS = {
     "strength": 1.0,
@@ -31,6 +32,7 @@ DEFAULTS = {
     "groups": 1,
     "epsilon": 0.0,
     "block_size": "auto",
+    "units": "energy",
 }
 
 
@@ -42,6 +44,7 @@ def reference(weights, regularizer):
     config = {**regularizer.get_config()}
     strength = config.pop("strength")
     config.pop("block_size")
+    config.pop("units")
     axes = config.pop("neuron_axis")
     axes = tuple(axes) if isinstance(axes, list) else axes
     return strength * numpy_reference.energy(
@@ -117,6 +120,11 @@ def test_numpy_numbers_become_plain_json():
         ({"power": float("nan")}, "Received: power=nan"),
         ({"distance": "l2"}, "`distance` must be one of 'euclidean', 'ang"),
         ({"half_space": 1}, "`half_space` must be True or False"),
+        ({"units": "gaps"}, "`units` must be one of 'energy', 'gap'"),
+        (
+            {"units": "gap", "distance": "angular"},
+            "proven minimum, and angles in full space have none",
+        ),
         ({"neuron_axis": 1.0}, "`neuron_axis` must be an integer or a non"),
         ({"neuron_axis": ()}, "Received: neuron_axis=()"),
         ({"groups": 0}, "`groups` must be an integer >= 1. Received: group"),
@@ -151,7 +159,8 @@ def test_wrong_axis_surfaces_from_the_layer():
 
 @pytest.mark.parametrize("strength", [0.0, 0.25, 1.0, 1e6])
 def test_value_is_strength_times_energy(strength):
-    regularizer = MHE(**{**NON_DEFAULTS, "strength": strength})
+    form = {**NON_DEFAULTS, "units": "energy", "strength": strength}
+    regularizer = MHE(**form)
     weights = kernel(2, 3, 4)
     value = regularizer(weights)
     assert keras.backend.standardize_dtype(value.dtype) == "float32"
