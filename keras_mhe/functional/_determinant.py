@@ -1,12 +1,17 @@
 """Determinant of the neurons' Gram matrix of a Gaussian kernel."""
 
+import math
 from collections.abc import Callable
 
 from keras import ops
 
-from keras_mhe import _backend, _validation
+from keras_mhe import _backend, _numerics, _validation
 from keras_mhe._typing import Tensor
-from keras_mhe.functional._groups import cosine_tables, grouped_units
+from keras_mhe.functional._groups import (
+    cosine_tables,
+    grouped_units,
+    have_direction,
+)
 
 
 def gram_log_determinant(
@@ -51,6 +56,11 @@ def gram_log_determinant(
         made negative count as 0. Half space costs two matrices of the size
         `N`, not one of `2N`.
 
+        Neurons of zeros, and those that contain NaN or infinity, have no
+        direction and are left out: a group has its own `N`, and one without
+        neurons is left out of the mean. Nearly equal neurons, as
+        `hyperspherical_energy` counts them, exert no force on each other.
+
         Cost: `N x N` entries for each group in memory, and about `20 N**3`
         operations: of 256 neurons some 20 ms on a CPU core, of 2,000 too
         much for every step.
@@ -75,29 +85,46 @@ def gram_log_determinant(
     def forward(
         units: Tensor,
     ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        # Also a neuron without a direction is at distance 0 of itself.
-        table = _backend.set_diagonal(cosine_tables(units), 1.0)
-        near = ops.exp(2.0 * precision * (table - 1.0))
+        counts = ops.cast(have_direction(units), units.dtype)
+        meet = counts[:, :, None] * counts[:, None, :]
+        table = cosine_tables(units)
+        # What is left out is far from all, and adds log(1 + epsilon).
+        near = meet * ops.exp(2.0 * precision * (table - 1.0))
+        near = _backend.set_diagonal(near, 1.0)
         if half_space:
-            far = ops.exp(-2.0 * precision * (table + 1.0))
+            far = meet * ops.exp(-2.0 * precision * (table + 1.0))
             # The eigenvalues of [[A, B], [B, A]] are those of A + B and A - B.
             even, by_even = _log_determinant(near + far, epsilon)
             odd, by_odd = _log_determinant(near - far, epsilon)
-            total = even + odd
+            total = 0.5 * (even + odd)
             slopes = near * (by_even + by_odd) - far * (by_even - by_odd)
+            slopes = 0.5 * slopes
+            closest = ops.abs(table)
         else:
             total, inverse = _log_determinant(near, epsilon)
-            slopes = near * inverse
-        num_vectors = table.shape[-1] * (2.0 if half_space else 1.0)
-        share = 1.0 / (num_vectors * table.shape[0])
-        # Each cosine stands twice in the table; the diagonal is constant.
-        slopes = _backend.set_diagonal(4.0 * precision * share * slopes, 0.0)
-        gradient = _backend.matmul(units, slopes)
+            slopes, closest = near * inverse, table
+        number = ops.sum(counts, axis=-1)
+        total = total - math.log1p(epsilon) * (table.shape[-1] - number)
+        has_any = number > 0.0
+        share = 1.0 / _backend.at_least(number, 1.0)
+        share = share / _backend.at_least(
+            ops.sum(ops.cast(has_any, units.dtype)), 1.0
+        )
+        # A direction from one to the other does not exist for equal neurons.
+        dtype = _numerics.computation_dtype(units)
+        floor = _numerics.resolution(dtype, units.shape[1])
+        slopes = ops.where(2.0 - 2.0 * closest > floor, slopes, 0.0)
+        # Each cosine stands twice in the table. The diagonal takes away what
+        # the gradient of a neuron has along it.
+        slopes = 4.0 * precision * share[:, None, None] * meet * slopes
+        slopes = _backend.set_diagonal(slopes, 0.0)
+        along = -ops.sum(table * slopes, axis=-1)
+        gradient = _backend.matmul(units, _backend.set_diagonal(slopes, along))
 
         def pull_back(upstream: Tensor) -> Tensor:
             return upstream * gradient
 
-        return ops.sum(total) * share, pull_back
+        return ops.sum(share * total), pull_back
 
     return _backend.with_gradient(forward, units)
 

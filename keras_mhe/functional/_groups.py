@@ -1,7 +1,5 @@
 """Unit vectors of a kernel, group by group, and tables of their cosines."""
 
-import math
-
 from keras import ops
 
 from keras_mhe import _backend, _validation
@@ -11,6 +9,7 @@ from keras_mhe.functional._neurons import (
     neuron_columns,
     unit_columns,
 )
+from keras_mhe.functional._tiles import Columns, cosines_of, own_scales
 
 
 def grouped_units(
@@ -43,13 +42,34 @@ def grouped_units(
     return ops.transpose(stack, (1, 0, 2))
 
 
-def mean(tensor: Tensor, axis: int | None = None) -> Tensor:
-    """Returns the mean; `keras.ops.mean` rounds float64 on PyTorch."""
-    shape = ops.shape(tensor)
-    count = math.prod(shape) if axis is None else shape[axis]
-    return ops.sum(tensor, axis=axis) / count
+def have_direction(units: Tensor) -> Tensor:
+    """Returns which columns have length 1, not 0.
+
+    Maps `(groups, dim, size)` to bools of shape `(groups, size)`.
+    """
+    return ops.sum(units * units, axis=-2) > 0.5
+
+
+def masked_mean(
+    values: Tensor, mask: Tensor, axis: int | None = None
+) -> Tensor:
+    """Returns the mean of the values where a mask holds; 0 where it has none.
+
+    Not by `keras.ops.mean`, which rounds float64 on PyTorch.
+    """
+    total = ops.sum(ops.where(mask, values, 0.0), axis=axis)
+    number = ops.sum(ops.cast(mask, values.dtype), axis=axis)
+    return total / _backend.at_least(number, 1.0)
 
 
 def cosine_tables(units: Tensor) -> Tensor:
-    """Returns the cosines of each group, shape `(groups, size, size)`."""
-    return _backend.matmul(units, units, transpose_first=True)
+    """Returns the cosines of each group, shape `(groups, size, size)`.
+
+    Equal columns of any dimension have the cosine 1, but for the last digit.
+    """
+    lengths = ops.cast(have_direction(units), units.dtype)
+    columns = Columns(units, lengths, lengths).whole()
+    products = cosines_of(columns.vectors, columns.vectors)
+    scales = ops.stop_gradient(own_scales(products, columns))
+    table = products * scales[..., :, None] * scales[..., None, :]
+    return table[..., : units.shape[-1], : units.shape[-1]]

@@ -5,8 +5,12 @@ from keras import ops
 from keras_mhe import _validation
 from keras_mhe._typing import Tensor
 from keras_mhe.functional._gaussian import GaussianPotential
-from keras_mhe.functional._groups import grouped_units, mean
-from keras_mhe.functional._hole_search import PairEnergy, lowest_energy
+from keras_mhe.functional._groups import (
+    grouped_units,
+    have_direction,
+    masked_mean,
+)
+from keras_mhe.functional._hole_search import HoleEnergy, lowest_energy
 from keras_mhe.functional._potentials import Potential
 
 
@@ -36,7 +40,8 @@ def polarization(
             Defaults to `False`.
         starts: Int >= 1, directions from which `v` is searched. Defaults to
             `16`.
-        steps: Int >= 0, steps of each search. Defaults to `20`.
+        steps: Int >= 0, iterations in each Newton step of the best place; those
+            of all searches have 0.15 times as many. Defaults to `20`.
         neuron_axis: As in `hyperspherical_energy`. Defaults to `-1`.
         groups: As in `hyperspherical_energy`. Defaults to `1`.
 
@@ -49,15 +54,28 @@ def polarization(
             not have the axes or groups.
 
     Numerics:
-        The searches start at the same directions in each call, drawn once for
-        a dimension, and turn downhill by angles that shrink from 0.5 to 0.01
-        radians; the best direction of all steps counts. The gradient is that
-        at the direction that was found, which by the envelope theorem is that
-        of the minimum. Zero and equal neurons as in `hyperspherical_energy`.
+        The searches begin at the same directions in each call, the best of
+        `8 * starts` that are drawn once for a dimension, and take 5 Newton
+        steps by conjugate gradients; the best place takes 4 longer ones. The
+        gradient is that at the direction that was found, which by the envelope
+        theorem is that of the minimum.
 
-        Where several directions are lowest, it is the mean of theirs.
+        Against searches in float64 from 100 places, in 294 random cases of 2
+        to 200 dimensions and 2 to 500 neurons, 99.0 % of the searches find the
+        deepest hole. The error of the gradient is 4e-7 of its norm in the
+        median, below 1e-4 in 90 % and below 1e-3 in 95 % of the cases, and as
+        large as the gradient where another hole is found. The command that
+        prints this stands in `tests/functional/test_hole_search.py`.
 
-        Cost: `2 (steps + 2)` products of `starts x dim` by `dim x N`.
+        Angles have a kink at the opposite of a neuron: the gradient of a
+        hole that ends in one, as among few neurons, lacks what it has by that
+        neuron.
+
+        Neurons of zeros, and those that contain NaN or infinity, have no
+        direction. They are left out, as are groups without others.
+
+        Cost: about 60 products of `starts x dim` by `dim x N`, and 180 of
+        `1 x dim` by `dim x N`.
 
     Example:
         >>> import numpy as np
@@ -76,8 +94,9 @@ def polarization(
     potential = Potential(power=power, distance=distance)
     half_space = _validation.boolean("half_space", half_space)
     units = grouped_units(weights, neuron_axis, groups)
-    pair = _pair_energy(potential, half_space)
-    return mean(lowest_energy(units, pair, starts, steps))
+    energy = HoleEnergy(potential, half_space)
+    lowest = lowest_energy(units, energy, starts, steps)
+    return masked_mean(lowest, ops.any(have_direction(units), axis=-1))
 
 
 def covering(
@@ -134,20 +153,7 @@ def covering(
     precision = _validation.precision(precision)
     half_space = _validation.boolean("half_space", half_space)
     units = grouped_units(weights, neuron_axis, groups)
-    pair = _pair_energy(GaussianPotential(precision), half_space)
-    lowest = lowest_energy(units, pair, starts, steps)
-    return mean(-ops.log(lowest) / precision)
-
-
-def _pair_energy(
-    potential: Potential | GaussianPotential, half_space: bool
-) -> PairEnergy:
-    """Value and slope of a neuron, or mean of it and its opposite."""
-    if not half_space:
-        return potential.value_and_slope
-
-    def of_line(cosine: Tensor) -> tuple[Tensor, Tensor]:
-        value, slope = potential.value_and_slope_of_lines(cosine)
-        return 0.5 * value, 0.5 * slope
-
-    return of_line
+    energy = HoleEnergy(GaussianPotential(precision), half_space)
+    distances = -ops.log(lowest_energy(units, energy, starts, steps))
+    distances = distances / precision
+    return masked_mean(distances, ops.any(have_direction(units), axis=-1))

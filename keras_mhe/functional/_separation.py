@@ -2,12 +2,17 @@
 
 from keras import ops
 
-from keras_mhe import _backend, _validation
+from keras_mhe import _backend, _numerics, _validation
 from keras_mhe._typing import Tensor
-from keras_mhe.functional._groups import cosine_tables, grouped_units, mean
+from keras_mhe.functional._groups import (
+    cosine_tables,
+    grouped_units,
+    have_direction,
+    masked_mean,
+)
 
-#: Below every cosine.
-_NO_NEIGHBOR = -2.0
+#: A cosine below, and a squared distance above that of every pair.
+_NO_NEIGHBOR, _FARTHEST = -2.0, 5.0
 
 
 def separation(
@@ -25,8 +30,8 @@ def separation(
         per_neuron: Bool. Whether to take the mean over the neurons of the
             squared distance to the nearest other one, so that each neuron
             has a gradient. If not, the smallest squared distance of any two
-            in a group, mean over the groups, as published: then two neurons
-            have a gradient. Defaults to `True`.
+            in a group, as published: then two neurons have a gradient.
+            Defaults to `True`.
         half_space: Bool. Whether the opposites of other neurons are neighbors
             too. Defaults to `False`.
         neuron_axis: As in `hyperspherical_energy`. Defaults to `-1`.
@@ -35,16 +40,18 @@ def separation(
     Returns:
         Scalar float32 tensor (float64 for float64 weights), from 0 to 4, in
         half space to 2; at most `2N / (N - 1)` for `N > 1` neurons in a
-        group. 0 if no neurons meet.
+        group. Mean over the groups in which neurons meet; 0 if none do.
 
     Raises:
         ValueError: If an argument is outside its range, or the kernel does
             not have the axes or groups.
 
     Numerics:
-        Neurons without a direction count as orthogonal to all others and get
-        no gradient. Equal neurons have none either. Where several neighbors
-        are nearest, they share the gradient.
+        Neurons of zeros, and those that contain NaN or infinity, have no
+        direction. They are left out and get no gradient. Nearly equal
+        neurons, as `hyperspherical_energy` counts them, have the distance 0
+        and no gradient. Where several neighbors are nearest, they share the
+        gradient.
 
         Cost: a table of `N x N` cosines for each group in memory, and three
         products of `N x dim` by `dim x N` matrices in time.
@@ -66,9 +73,17 @@ def separation(
     cosines = cosine_tables(units)
     if half_space:
         cosines = ops.abs(cosines)
-    is_own = _backend.set_diagonal(ops.zeros_like(cosines), 1.0) > 0.0
-    nearest = ops.max(ops.where(is_own, _NO_NEIGHBOR, cosines), axis=-1)
-    if not per_neuron:
-        nearest = ops.max(nearest, axis=-1)
-    has_neighbor = nearest > 0.5 * (_NO_NEIGHBOR - 1.0)
-    return mean(ops.where(has_neighbor, 2.0 - 2.0 * nearest, 0.0))
+    counts = ops.cast(have_direction(units), units.dtype)
+    meet = counts[:, :, None] * counts[:, None, :]
+    meet = _backend.set_diagonal(meet, 0.0) > 0.0
+    has_neighbor = ops.any(meet, axis=-1)
+    nearest = ops.max(ops.where(meet, cosines, _NO_NEIGHBOR), axis=-1)
+    squared = 2.0 - 2.0 * nearest
+    dtype = _numerics.computation_dtype(units)
+    floor = _numerics.resolution(dtype, units.shape[1])
+    squared = ops.where(squared > floor, squared, 0.0)
+    if per_neuron:
+        by_group = masked_mean(squared, has_neighbor, axis=-1)
+    else:
+        by_group = ops.min(ops.where(has_neighbor, squared, _FARTHEST), axis=-1)
+    return masked_mean(by_group, ops.any(has_neighbor, axis=-1))

@@ -37,7 +37,8 @@ class Polarization(_Holes):
         distance: As for `keras_mhe.MHE`. Defaults to `"euclidean"`.
         starts: Int >= 1, directions from which holes are searched. Defaults
             to `16`.
-        steps: Int >= 0, steps of each search. Defaults to `20`.
+        steps: Int >= 0, iterations of the search, see
+            `keras_mhe.functional.polarization`. Defaults to `20`.
         half_space: As for `keras_mhe.MHE`. Defaults to `False`.
         neuron_axis: As for `keras_mhe.MHE`. Defaults to `-1`.
         groups: As for `keras_mhe.MHE`. Defaults to `1`.
@@ -105,7 +106,8 @@ class Covering(_Holes):
             `10.0`.
         starts: Int >= 1, directions from which holes are searched. Defaults
             to `16`.
-        steps: Int >= 0, steps of each search. Defaults to `20`.
+        steps: Int >= 0, iterations of the search, see
+            `keras_mhe.functional.polarization`. Defaults to `20`.
         half_space: As for `keras_mhe.MHE`. Defaults to `False`.
         neuron_axis: As for `keras_mhe.MHE`. Defaults to `-1`.
         groups: As for `keras_mhe.MHE`. Defaults to `1`.

@@ -38,7 +38,7 @@ def test_holes_are_those_of_a_fine_search(function, options, half_space):
     places = np.stack([radius * np.cos(turn), radius * np.sin(turn), height])
     values = of_places(places.T, kernel, **form)
     expected = values.min() if function is polarization else values.max()
-    found = as_float(function(kernel, steps=60, starts=32, **form))
+    found = as_float(function(kernel, starts=32, **form))
     assert found == pytest.approx(expected, rel=2e-3)
 
 
@@ -47,7 +47,7 @@ def test_holes_are_those_of_a_fine_search(function, options, half_space):
 def test_gradients_at_the_holes(function, options, which):
     # At the hole that was found the gradient is that of the hole itself.
     kernel = kernel_of((3, 14))
-    search = {"steps": 60, "starts": 32, **options, **which}
+    search = {"starts": 32, **options, **which}
     found = value_and_grad(
         lambda tensor: function(tensor, **search), kernel, mode=FASTEST
     )
@@ -74,7 +74,7 @@ def test_gradients_at_the_holes(function, options, which):
 
 def test_half_space_with_few_neurons_has_nothing_to_polarize():
     kernel = kernel_of((8, 4))
-    search = {"half_space": True, "steps": 200, "starts": 64}
-    value = as_float(polarization(kernel, **search))
-    assert value == pytest.approx(0.5, rel=1e-2)
-    assert as_float(covering(kernel, **search)) == pytest.approx(2.0, rel=1e-2)
+    value = as_float(polarization(kernel, half_space=True))
+    assert value == pytest.approx(0.5, rel=1e-6)
+    value = as_float(covering(kernel, half_space=True))
+    assert value == pytest.approx(2.0, rel=1e-6)

@@ -1,5 +1,7 @@
 """Relatives of the energy against NumPy: values, gradients, edges."""
 
+import functools
+
 import numpy as np
 import pytest
 from keras import ops
@@ -79,14 +81,16 @@ ALL = [
     gram_log_determinant,
     polarization,
     covering,
-    lambda w: compressive_energy(w, dim=2, num_projections=2),
-    lambda w: compressive_energy(
-        w, dim=2, num_projections=2, projection="adversarial"
-    ),
-    lambda w: compressive_energy(
-        w, dim=2, num_projections=2, projection="angle_preserving"
+    *(
+        functools.partial(
+            compressive_energy, dim=2, num_projections=2, projection=kind
+        )
+        for kind in ("random", "adversarial", "angle_preserving")
     ),
 ]
+
+#: Means over groups, where the others are means over all pairs.
+BY_GROUP = [separation, gram_log_determinant, polarization, covering]
 
 
 @pytest.mark.parametrize("function", ALL)
@@ -107,6 +111,49 @@ def test_degenerate_kernels_are_finite(function, kernel):
     found = value_and_grad(function, kernel.astype("float32"))
     assert np.isfinite(found.value)
     assert np.isfinite(found.gradient).all()
+
+
+@pytest.mark.parametrize("function", ALL)
+@pytest.mark.parametrize("half_space", [False, True])
+def test_dead_neurons_are_left_out(function, half_space):
+    # Groups of four and three living ones, and a group of dead ones.
+    kernel = kernel_of((3, 7))
+    zeros = np.zeros((3, 1), "float32")
+    groups = [kernel[:, :4], kernel[:, 4:], zeros, np.repeat(zeros, 4, 1)]
+
+    def term(tensor, groups=1):
+        return function(tensor, half_space=half_space, groups=groups)
+
+    dead = value_and_grad(
+        lambda tensor: term(tensor, 3), np.concatenate(groups, axis=1)
+    )
+    assert not np.any(dead.gradient[:, 7:])
+    assert np.isfinite(dead.gradient).all()
+    assert np.isfinite(dead.value)
+    if function in BY_GROUP:
+        # The mean over the groups, as of each alone.
+        living = [value_and_grad(term, part) for part in groups[:2]]
+        assert dead.value == pytest.approx(
+            np.mean([part.value for part in living]), rel=1e-5
+        )
+        np.testing.assert_allclose(
+            dead.gradient[:, :7],
+            np.concatenate([part.gradient for part in living], axis=1) / 2,
+            rtol=1e-3,
+            atol=1e-4,
+        )
+
+
+@pytest.mark.parametrize("function", ALL)
+@pytest.mark.parametrize("noise", [0.0, 1e-6])
+def test_equal_neurons_of_wide_kernels_have_no_gradient(function, noise):
+    kernel = 1.0 + noise * RNG.normal(size=(576, 4))
+    found = value_and_grad(function, kernel)
+    scale = value_and_grad(function, kernel_of((576, 4))).gradient
+    # Those of random neurons of the same length.
+    scale = np.abs(scale).max()
+    assert np.isfinite(found.value)
+    assert np.abs(found.gradient).max() < 1e-2 * scale
 
 
 @pytest.mark.parametrize("function", ALL)
