@@ -10,6 +10,7 @@ cases are tried.
 import os
 
 import numpy as np
+import pytest
 
 from keras_mhe.functional import covering, polarization
 from support import long_search
@@ -24,6 +25,7 @@ FIRST = 6
 OTHER_HOLE = 1e-4
 
 
+@pytest.mark.once
 def test_it_ends_where_a_long_search_ends():
     cases = [errors(*drawn_case(FIRST + k)) for k in range(NUM_CASES)]
     values, gradients = np.abs(np.transpose(cases))
