@@ -21,9 +21,6 @@ import os
 if __name__ == "__main__":
     os.environ["KERAS_BACKEND"] = "tensorflow"  # MTCNN's, whatever was set.
 
-import runs  # First, for it tells which packages are missing.
-
-# isort: split
 import dataclasses
 import importlib.resources
 import sys
@@ -32,6 +29,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+import runs
 import keras
 import numpy as np
 import tyro
@@ -65,8 +63,7 @@ class Options(runs.Options):
     images, outside of the first."""
     format: Literal["png", "jpg"] = "png"
     """png loses nothing, jpg (of quality 95) is smaller."""
-    min_confidence: float = 0.9
-    """Of a face, from 0 to 1; 0.9 as published."""
+    min_confidence: float = 0.9  # Of a face, from 0 to 1; as published.
     example: Path | None = None
     """Instead, align the photograph of scikit-image and draw it there."""
 

@@ -23,17 +23,15 @@ The published run, and three seeds of two methods to compare:
 `docs/cifar.md` maps the published program's options to these.
 """
 
-import runs  # First, for it tells which packages are missing.
-
-# isort: split
 import dataclasses
+import functools
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
+import runs
 import keras
 import numpy as np
-import tyro
 from keras import layers, ops
 
 import data
@@ -45,7 +43,10 @@ from keras_mhe import constraints, initializers, regularizers
 
 @dataclasses.dataclass(frozen=True)
 class Options(runs.Options):
-    """Trains CNN-9 with or without an energy of its neurons."""
+    """Trains CNN-9 with or without an energy of its neurons.
+
+    What is None by default comes from the recipe, but for sizes: of all images.
+    """
 
     model_name: Literal[
         "baseline", "mhe", "half_mhe", "compressive", "covering",
@@ -56,56 +57,35 @@ class Options(runs.Options):
     or a relative of it."""
     power_s: Literal["0", "1", "2", "a0", "a1", "a2"] = "2"
     """Power of the published energy; of angles for a0, a1, a2."""
-    strength: float = 1.0
-    """Factor of the term; the classifier has ten times of it."""
+    strength: float = 1.0  # Of the term; the classifier has ten times of it.
     constraint: Literal["none", "unit_sphere", "descent", "max_energy"] = "none"
     """What holds after each step: length 1, a step of 0.01 downhill in the
     energy, or an energy that is no higher than that of random neurons."""
     initializer: Literal["he_normal", "minimum_energy"] = "he_normal"
-    """Where neurons start."""
-    dataset: Literal["digits", "fashion_mnist", "cifar10", "cifar100"] = (
-        "digits"
-    )
-    """Images; digits come with scikit-learn."""
+    dataset: data.Dataset = "digits"  # Images; digits are scikit-learn's.
     data_dir: Path | None = None
     """Zip file or folder of images, train/CLASS/NAME and test/CLASS/NAME;
     without it Keras downloads them."""
-    train_size: int | None = None
-    """Train on so many images, equally many of each class; None: on all."""
-    validation_size: int | None = None
-    """Draw curves with so many test images; None: with all."""
+    train_size: int | None = None  # Images, equally many of each class.
+    validation_size: int | None = None  # Test images for the curves.
     recipe: Literal["short", "published"] = "short"
-    """Loss, schedule and all that is not given below: as published, or
-    for runs of minutes."""
+    """Also of loss and schedule: for runs of minutes, or as published."""
     epochs: int | None = None
-    """Epochs; None: by the recipe."""
-    steps_per_epoch: int | None = None
-    """Training steps of an epoch; None: one pass over the images, or 500 as
-    published."""
+    steps_per_epoch: int | None = None  # None: one pass, or 500 as published.
     batch_size: int | None = None
-    """Images of a step; None: by the recipe."""
-    learning_rate: float | None = None
-    """Largest rate of the schedule; None: by the recipe."""
-    weight_decay: float | None = None
-    """Factor of half the squared norm of variables; None: by the recipe."""
-    width: float | None = None
-    """Factor of the numbers of filters; 1 is CNN-9; None: by the recipe."""
+    learning_rate: float | None = None  # The largest of the schedule.
+    weight_decay: float | None = None  # Of half the squared norm of variables.
+    width: float | None = None  # Of the numbers of filters; 1 is CNN-9.
     augmentation: Literal["none", "crop", "crop_flip"] | None = None
-    """Random crops and mirroring of training images; None: by the recipe."""
-    seeds: Annotated[tuple[int, ...], tyro.conf.arg(aliases=["--seed"])] = (0,)
+    seeds: runs.Seeds = (0,)
     """A run for each: weights, order, augmentation, images of train_size."""
-    output: Path | None = None
-    """Where the folders of the runs are; None: in runs/DATASET."""
+    output: Path | None = None  # Where the runs are; None: runs/DATASET.
 
 
 SHORT = {
-    "epochs": 20,
-    "batch_size": 128,
-    "learning_rate": 0.05,
-    "weight_decay": 5e-4,
-    "width": 0.25,
-    "augmentation": "crop_flip",
-}
+    "epochs": 20, "batch_size": 128, "learning_rate": 0.05, "width": 0.25,
+    "weight_decay": 5e-4, "augmentation": "crop_flip",
+}  # fmt: skip
 RECIPES: dict[str, dict[str, Any]] = {
     "digits": {**SHORT, "epochs": 30, "batch_size": 64, "augmentation": "none"},
     "fashion_mnist": {**SHORT, "epochs": 10},
@@ -113,13 +93,10 @@ RECIPES: dict[str, dict[str, Any]] = {
     "cifar100": {**SHORT, "epochs": 30},
     # 42,500 steps, of which the first thousands stay near chance.
     "published": {
-        **SHORT,
-        "epochs": 85,
-        "steps_per_epoch": 500,
-        "learning_rate": 0.1,
+        **SHORT, "epochs": 85, "steps_per_epoch": 500, "learning_rate": 0.1,
         "width": 1.0,
     },
-}
+}  # fmt: skip
 
 # What acts on the neurons ---------------------------------------------------
 
@@ -218,12 +195,11 @@ def cnn9(shape: tuple[int, ...], num_classes: int, options: Options) -> Any:
         for index in (1, 2, 3):
             name = f"conv{block}_{index}"
             x = convolution(filters * options.width, 3, "same", name)(x)
-            x = layers.BatchNormalization(
-                momentum=momentum,
-                beta_regularizer=decay,
+            normalization = layers.BatchNormalization(
+                momentum=momentum, beta_regularizer=decay,
                 gamma_regularizer=decay,
-            )(x)
-            x = layers.ReLU()(x)
+            )  # fmt: skip
+            x = layers.ReLU()(normalization(x))
         x = layers.MaxPooling2D()(x)
     x = convolution(256 * options.width, x.shape[1], "valid", "features")(x)
     x = convolution(num_classes, 1, "valid", "classifier")(x)
@@ -260,13 +236,7 @@ def compile_model(model: Any, options: Options, total_steps: int) -> None:
         loss = keras.losses.CategoricalCrossentropy(
             from_logits=True, label_smoothing=LABEL_SMOOTHING
         )
-        warmup = max(1, total_steps // 20)
-        schedule = keras.optimizers.schedules.CosineDecay(
-            rate / warmup,
-            max(1, total_steps - warmup),
-            warmup_target=rate,
-            warmup_steps=warmup,
-        )
+        schedule = runs.rising_and_falling(rate, total_steps)
     optimizer = keras.optimizers.SGD(schedule, momentum=0.9)
     model.compile(optimizer, loss, metrics=["accuracy"])
 
@@ -305,13 +275,8 @@ def training_batches(
             images = runs.random_flips(images, generator)
         return images.astype("float32"), y[chosen]
 
-    return runs.Batches(
-        len(x),
-        options.batch_size,
-        make,
-        seed=seed,
-        steps=options.steps_per_epoch,
-    )
+    size, steps = options.batch_size, options.steps_per_epoch
+    return runs.Batches(len(x), size, make, seed=seed, steps=steps)
 
 
 # Training -------------------------------------------------------------------
@@ -425,16 +390,12 @@ def work(given: Options) -> None:
         chosen = dataclasses.replace(images, x_train=x, y_train=y)
         folder = root / f"{name}_seed_{seed}"
         with runs.open_run(folder, "cifar100", seed, options) as finished:
-            print(f"{folder}: {'finished before' if finished else 'training'}")
             metrics = finished or run(options, seed, chosen, shown, folder)
         print(f"{folder}: {metrics['test_accuracy']:.2%} of the test images")
         keras.utils.clear_session()
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Runs the program; returns its exit code."""
-    return runs.main(Options, work, arguments)
-
+main = functools.partial(runs.main, Options, work)
 
 if __name__ == "__main__":
     sys.exit(main())

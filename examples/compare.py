@@ -10,14 +10,13 @@ the paired difference to the first method: of runs with the same seed, with a
 95 % Student t interval. The picture has each seed, and mean curves.
 """
 
-import runs  # First, for it tells which packages are missing.
-
-# isort: split
 import dataclasses
+import functools
 import sys
 from pathlib import Path
 from typing import Any
 
+import runs
 import numpy as np
 import tyro
 from matplotlib.figure import Figure
@@ -33,8 +32,7 @@ class Options(runs.Options):
     folders: tyro.conf.Positional[tuple[Path, ...]]
     """Folders of runs, or folders that hold some; their order is that of the
     methods, and the first one is what the others are compared with."""
-    metrics: tuple[str, ...] = ()
-    """Numbers of metrics.json (all)."""
+    metrics: tuple[str, ...] = ()  # Numbers of metrics.json (all).
     output: Path | None = None
     """Where comparison.md and comparison.png go (the first folder)."""
 
@@ -210,10 +208,7 @@ def work(options: Options) -> None:
     print(f"{table}\n\n{picture}")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Runs the program; returns its exit code."""
-    return runs.main(Options, work, arguments)
-
+main = functools.partial(runs.main, Options, work)
 
 if __name__ == "__main__":
     sys.exit(main())

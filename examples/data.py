@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import keras
 import numpy as np
@@ -29,6 +29,7 @@ class UserError(Exception):
 
 # Images with labels ---------------------------------------------------------
 
+Dataset = Literal["digits", "fashion_mnist", "cifar10", "cifar100"]
 #: Where Debian's package dataset-fashion-mnist puts its files.
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 #: The four files of MNIST and its descendants, in the order of `Images`.
@@ -57,17 +58,12 @@ class Images:
     source: str
 
 
-def load_images(dataset: str, data_dir: Path | None = None) -> Images:
+def load_images(dataset: Dataset, data_dir: Path | None = None) -> Images:
     """Loads a data set by its name.
 
-    Args:
-        dataset: `"digits"`, `"fashion_mnist"`, `"cifar10"` or `"cifar100"`.
-        data_dir: A zip file or folder of images, `train/CLASS/NAME` and
-            `test/CLASS/NAME`, or a folder with the files of Fashion-MNIST.
-            `None` takes `keras.datasets`, or Debian's Fashion-MNIST.
-
-    Raises:
-        UserError: If it is missing, damaged or something else.
+    From a zip file or folder of images, `train/CLASS/NAME` and
+    `test/CLASS/NAME`, or a folder with the files of Fashion-MNIST; without
+    `data_dir` from `keras.datasets`, or Debian's Fashion-MNIST.
     """
     if dataset == "digits":
         return _load_digits()
@@ -308,9 +304,6 @@ def subset(
 
     With one seed a smaller subset is part of a larger one. A size of `None`
     takes all.
-
-    Raises:
-        UserError: If there are not so many.
     """
     if size is None:
         return x, y

@@ -16,17 +16,17 @@ Three seeds with MHE take a minute; three without, and a table of both:
 """
 
 import dataclasses
+import functools
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
+import runs
 import keras
-import tyro
 from keras import layers
 
 import data
 import keras_mhe
-import runs
 from keras_mhe import MHE, plots
 
 
@@ -36,16 +36,11 @@ class Options(runs.Options):
 
     strength: float = 1.0
     """Factor of the energy; the new head has ten times of it. 0: no MHE."""
-    images: int = 300
-    """Train on so many images, equally many of each digit."""
+    images: int = 300  # To train on, equally many of each digit.
     epochs: int = 30
-    """Epochs of the fine-tuning."""
-    seeds: Annotated[tuple[int, ...], tyro.conf.arg(aliases=["--seed"])] = (
-        0, 1, 2,
-    )  # fmt: skip
+    seeds: runs.Seeds = (0, 1, 2)
     """A run for each: weights of the new head, and the order of images."""
-    output: Path = Path("runs/fine_tuning")
-    """Folder of the runs."""
+    output: Path = Path("runs/fine_tuning")  # Folder of the runs.
 
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -157,10 +152,7 @@ def work(options: Options) -> None:
         print(f"{folder}: {metrics['test_accuracy']:.2%} of the test images")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Runs the program; returns its exit code."""
-    return runs.main(Options, work, arguments)
-
+main = functools.partial(runs.main, Options, work)
 
 if __name__ == "__main__":
     sys.exit(main())

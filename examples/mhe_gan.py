@@ -30,17 +30,16 @@ import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
+import runs
 import filelock
 import keras
 import numpy as np
-import tyro
 from keras import layers, ops
 
 import data
 import keras_mhe
-import runs
 from keras_mhe import MHE
 from keras_mhe.functional import singular_values
 from keras_mhe.layers import SpectralNormalization, held_singular_vectors
@@ -61,38 +60,24 @@ class Options(runs.Options):
     power_s: Literal["published", "0", "1", "2", "a0", "a1", "a2"] = "published"
     """The published term, or the power of another energy, of angles for a0,
     a1, a2."""
-    half_space: bool = False
-    """The half-space form of another energy."""
-    strength: float = 1.0
-    """Factor of the term."""
-    dataset: Literal["digits", "fashion_mnist", "cifar10", "cifar100"] = (
-        "digits"
-    )
-    """Images; digits come with scikit-learn."""
+    half_space: bool = False  # The half-space form of another energy.
+    strength: float = 1.0  # Factor of the term.
+    dataset: data.Dataset = "digits"  # Images; digits are scikit-learn's.
     data_dir: Path | None = None
     """Zip file or folder of images, train/CLASS/NAME and test/CLASS/NAME;
     without it Keras downloads them."""
     recipe: Literal["short", "published"] = "short"
-    """For runs of minutes, or as published."""
-    epochs: int | None = None
-    """Epochs; after each the generator is scored."""
-    steps_per_epoch: int | None = None
-    """Training steps of an epoch, each an update of both networks."""
+    epochs: int | None = None  # After each the generator is scored.
+    steps_per_epoch: int | None = None  # A step updates both networks.
     batch_size: int | None = None
-    """Real images of a step."""
     learning_rate: float | None = None
-    """Of both networks."""
-    width: float | None = None
-    """Factor of the numbers of filters."""
+    width: float | None = None  # Factor of the numbers of filters.
     average: float | None = None
     """Momentum of the average of the generator's weights that draws images;
     0 draws with the weights themselves."""
-    samples: int | None = None
-    """Generated images to score and write."""
-    seeds: Annotated[tuple[int, ...], tyro.conf.arg(aliases=["--seed"])] = (0,)
-    """A run for each: weights, order and noise."""
-    output: Path | None = None
-    """Where the folders of the runs are; None: in runs/gan_DATASET."""
+    samples: int | None = None  # Generated images to score and write.
+    seeds: runs.Seeds = (0,)  # A run for each: weights, order and noise.
+    output: Path | None = None  # Where the runs are; None: runs/gan_DATASET.
 
 
 RECIPE = (
@@ -600,7 +585,6 @@ def work(given: Options) -> None:
     for seed in given.seeds:
         folder = root / f"{name}_seed_{seed}"
         with runs.open_run(folder, "mhe_gan", seed, options) as finished:
-            print(f"{folder}: {'finished before' if finished else 'training'}")
             metrics = finished or run(options, seed, images, score, folder)
         print(
             f"{folder}: classifier score {metrics['classifier_score']:.3f}, "
@@ -609,10 +593,7 @@ def work(given: Options) -> None:
         keras.utils.clear_session()
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Runs the program; returns its exit code."""
-    return runs.main(Options, work, arguments)
-
+main = functools.partial(runs.main, Options, work)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -29,7 +29,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 try:
     import filelock
@@ -56,6 +56,9 @@ SETTINGS, HISTORY = "settings.json", "history.csv"
 MODEL, METRICS = "model.keras", "metrics.json"
 
 # Options, and how a program ends --------------------------------------------
+
+#: Of the option `--seeds 0 1 2`, or `--seed 0`.
+Seeds = Annotated[tuple[int, ...], tyro.conf.arg(aliases=["--seed"])]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,10 +91,7 @@ def filled(options: Any, recipe: Mapping[str, Any]) -> Any:
 def name_of(options: Options, title: str, without: set[str]) -> str:
     """Names a setting: a title, and all options that are not the default.
 
-    Args:
-        options: As they were given, before `filled`.
-        title: What stands first.
-        without: Options that the title tells, or that change no result.
+    But for those `without`, which the title tells or that change no result.
     """
     given = [
         f"{field.name}_{getattr(options, field.name)}"
@@ -111,14 +111,8 @@ def main(
 ) -> int:
     """Reads the options and works; what the user can mend ends in one line.
 
-    Args:
-        options_class: Dataclass of the options.
-        work: Takes the options.
-        arguments: Command line; `None` takes that of the process.
-        extra: What brings the packages that the program needs.
-
-    Returns:
-        The exit code: 2 for unusable input or a full disk, as for options.
+    Returns the exit code: 2 for unusable input or a full disk, as for wrong
+    options. The `extra` brings the packages that the program needs.
     """
     program = Path(inspect.getfile(work)).name
     options = tyro.cli(
@@ -165,12 +159,8 @@ def open_run(
 ) -> Iterator[dict[str, Any] | None]:
     """Takes the folder for this process and these settings.
 
-    Yields:
-        The metrics, if the run is finished, else `None`.
-
-    Raises:
-        UserError: If another process works there, or if it holds a run of
-            other settings, or other files.
+    Yields the metrics, if the run is finished. Refuses a folder where another
+    process works, and one with a run of other settings, or with other files.
     """
     backend = keras.backend.backend()
     run = {"program": program, "seed": seed, "backend": backend}
@@ -181,8 +171,12 @@ def open_run(
     try:
         with filelock.FileLock(folder / ".lock", blocking=False):
             _claim(folder, json.loads(json.dumps(run, default=str)))
-            is_finished = (folder / METRICS).exists()
-            yield read_json(folder / METRICS) if is_finished else None
+            if (folder / METRICS).exists():
+                print(f"{folder}: finished before")
+                yield read_json(folder / METRICS)
+            else:
+                print(f"{folder}: training")
+                yield None
     except filelock.Timeout as error:
         raise UserError(f"Another process works in {folder}.") from error
 
@@ -226,11 +220,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Reads a JSON object without NaN.
-
-    Raises:
-        UserError: If the file is missing, damaged or something else.
-    """
+    """Reads a JSON object without NaN."""
 
     def refuse(constant: str) -> None:
         raise ValueError(f"it holds {constant}")
@@ -238,22 +228,20 @@ def read_json(path: Path) -> dict[str, Any]:
     with open_file(path) as file:
         try:
             content = json.loads(file.read(), parse_constant=refuse)
-            if isinstance(content, dict):
-                return content
-            problem = "it is no JSON object"
+            if not isinstance(content, dict):
+                raise ValueError("it is no JSON object")
         except ValueError as error:
-            problem = str(error)
-    raise UserError(
-        f"{path} is damaged ({problem}). Remove its folder to train again."
-    )
+            raise useless(path, f"is damaged ({error})") from error
+    return content
+
+
+def useless(path: Path, problem: str) -> UserError:
+    """Returns the refusal of a file without which a run cannot go on."""
+    return UserError(f"{path} {problem}. Remove its folder to train again.")
 
 
 def read_history(folder: Path) -> dict[str, np.ndarray]:
-    """Reads the epochs of a run, an array for each log.
-
-    Raises:
-        UserError: If the file is missing, damaged or holds NaN.
-    """
+    """Reads the epochs of a run, an array for each log, without NaN."""
     path = folder / HISTORY
     with open_file(path) as file:
         text = file.read().decode(errors="replace")
@@ -267,13 +255,22 @@ def read_history(folder: Path) -> dict[str, np.ndarray]:
         if not np.isfinite(list(columns.values())).all():
             raise ValueError("it holds NaN")
     except (ValueError, TypeError, LookupError, csv.Error) as error:
-        raise UserError(
-            f"{path} is damaged ({error}). Remove its folder to train again."
-        ) from error
+        raise useless(path, f"is damaged ({error})") from error
     return columns
 
 
 # Around `fit` ---------------------------------------------------------------
+
+
+def rising_and_falling(rate: float, steps: int) -> Any:
+    """Returns a schedule: up in a twentieth of the steps, then down."""
+    warmup = max(1, steps // 20)
+    return keras.optimizers.schedules.CosineDecay(
+        rate / warmup,
+        max(1, steps - warmup),
+        warmup_target=rate,
+        warmup_steps=warmup,
+    )
 
 
 class SaveModel(keras.callbacks.Callback):
@@ -321,11 +318,7 @@ def callbacks(
 def restore(model: keras.Model, folder: Path, steps_per_epoch: int) -> int:
     """Loads the last finished epoch into a compiled model, if there is one.
 
-    Returns:
-        Number of finished epochs, for `initial_epoch`.
-
-    Raises:
-        UserError: If the saved model is damaged, another one, or not finite.
+    Returns the number of finished epochs, for `initial_epoch`.
     """
     path, history = folder / MODEL, folder / HISTORY
     if not path.exists():
@@ -339,20 +332,15 @@ def restore(model: keras.Model, folder: Path, steps_per_epoch: int) -> int:
         if not _is_finite(model):
             raise ValueError("weights are not finite")
     except Exception as error:  # Whatever a damaged file makes Keras raise.
-        raise UserError(
-            f"{path} cannot be loaded ({_first_line(error)}). Remove its "
-            "folder to train again."
-        ) from error
+        problem = f"cannot be loaded ({_first_line(error)})"
+        raise useless(path, problem) from error
     finished = int(model.optimizer.iterations) // steps_per_epoch
     # A kill before the model was written leaves a row too many.
     with open_file(history) as file:
         lines = file.read().splitlines(keepends=True)[: finished + 1]
     write(history, lambda place: place.write_bytes(b"".join(lines)))
     if len(next(iter(read_history(folder).values()))) != finished:
-        raise UserError(
-            f"{history} has not the {finished} epochs of the model. Remove "
-            "its folder to train again."
-        )
+        raise useless(history, f"has not the {finished} epochs of the model")
     print(f"{folder}: goes on after epoch {finished}", flush=True)
     return finished
 
@@ -367,11 +355,7 @@ def _first_line(error: Exception) -> str:
 
 
 def load_model(path: Path) -> keras.Model:
-    """Loads a saved model; no code that is in the file is run.
-
-    Raises:
-        UserError: If it is missing, damaged, or no `.keras` file.
-    """
+    """Loads a `.keras` file; no code that is in it is run."""
     open_file(path).close()
     try:
         if path.suffix != ".keras":
@@ -379,8 +363,8 @@ def load_model(path: Path) -> keras.Model:
         return keras.models.load_model(path, compile=False)
     except Exception as error:  # Whatever a damaged file makes Keras raise.
         raise UserError(
-            f"{path} cannot be loaded ({_first_line(error)}). Give the "
-            f"{MODEL} of a run."
+            f"{path} cannot be loaded ({_first_line(error)}). Give the {MODEL} "
+            "of a run."
         ) from error
 
 
@@ -403,14 +387,9 @@ class Batches(keras.utils.PyDataset):
         batch_size: Examples of a batch; all, if there are fewer.
         make: From the indices of a batch, and a random generator for
             augmentation, to what `fit` takes.
-        seed: Int >= 0.
+        seed: Of the order, and of that generator.
         steps: Batches of an epoch. `None` makes an epoch one pass, without
             the rest that does not fill a batch.
-
-    Attributes:
-        epoch: Set by one of `callbacks`; Keras' own hook comes once too often.
-        error: What `make` raised last, instead of which TensorFlow raises an
-            error of its own.
     """
 
     def __init__(
@@ -424,8 +403,9 @@ class Batches(keras.utils.PyDataset):
     ) -> None:
         super().__init__()
         self.count, self.batch_size = count, min(batch_size, count)
-        self.make, self.seed, self.epoch = make, seed, 0
-        self.error: UserError | None = None
+        self.make, self.seed = make, seed
+        self.epoch = 0  # Set by a callback: Keras' hook comes too often.
+        self.error: UserError | None = None  # TensorFlow raises its own.
         self.batches_of_pass = self.count // self.batch_size
         self.steps = steps or self.batches_of_pass
         self._pass, self._order = -1, np.empty(0, "int64")
@@ -465,13 +445,10 @@ def draw_history(
     titles: Mapping[str, str],
     before: Mapping[str, float] | None = None,
 ) -> Figure:
-    """Draws logs over the epochs, a picture for each title.
+    """Draws logs over the epochs, a picture for each log that has a title.
 
-    Args:
-        history: As of `read_history`.
-        titles: Log and title. `val_LOG` and the `LOG/NAME` of layers are
-            drawn too, if there are some.
-        before: Values before the training, by the names of the logs.
+    `val_LOG` and the `LOG/NAME` of layers are drawn too, if there are some.
+    Curves begin with the values `before` the training, as far as given.
     """
     figure = Figure(figsize=(4.6 * len(titles), 4), layout="constrained")
     grid = figure.subplots(1, len(titles), squeeze=False)[0]

@@ -11,19 +11,20 @@ tfhub.dev/tensorflow/tfgan/eval/inception/1.
 """
 
 import dataclasses
+import functools
 import sys
 import types
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+import runs
 import keras
 import numpy as np
 import tyro
 
 import data
-import runs
 
 # Options --------------------------------------------------------------------
 
@@ -37,15 +38,12 @@ class Options(runs.Options):
 
     samples: tyro.conf.Positional[Path]
     """NPZ file with `images`, such as the samples.npz of a run."""
-    inception: Path
-    """The unpacked folder of TensorFlow-GAN's Inception."""
-    dataset: Literal["digits", "fashion_mnist", "cifar10", "cifar100"]
-    """Distances are to as many of its training images."""
+    inception: Path  # The unpacked folder of TensorFlow-GAN's Inception.
+    dataset: data.Dataset  # Distances are to as many of its training images.
     data_dir: Path | None = None
     """Zip file or folder of images, train/CLASS/NAME and test/CLASS/NAME;
     without it Keras downloads them."""
-    output: Path | None = None
-    """JSON file of the scores; None: beside the samples."""
+    output: Path | None = None  # File of the scores; None: beside the samples.
 
 
 def read_samples(path: Path) -> np.ndarray:
@@ -190,10 +188,7 @@ def work(options: Options) -> None:
         print(f"{name}: {value:.4f}")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Runs the program; returns its exit code."""
-    return runs.main(Options, work, arguments)
-
+main = functools.partial(runs.main, Options, work)
 
 if __name__ == "__main__":
     sys.exit(main())

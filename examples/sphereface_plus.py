@@ -27,17 +27,15 @@ Two methods to compare, the published run, and what a trained model is for:
 `docs/sphereface_plus.md` maps the published options to these.
 """
 
-import runs  # First, for it tells which packages are missing.
-
-# isort: split
 import dataclasses
+import functools
 import sys
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
+import runs
 import keras
 import numpy as np
-import tyro
 from keras import layers
 from matplotlib.figure import Figure
 
@@ -55,65 +53,51 @@ EMBEDDING = "embedding.keras"
 
 @dataclasses.dataclass(frozen=True)
 class Options(runs.Options):
-    """Trains an embedding with a margin and an energy, and verifies pairs."""
+    """Trains an embedding with a margin and an energy, and verifies pairs.
+
+    What is None by default comes from the recipe.
+    """
 
     head: Literal[
         "softmax", "sphereface", "sphereface_r", "cosface", "arcface",
         "sphereface2",
     ] = "sphereface"  # fmt: skip
     """Head; softmax is the normalised one, without margin."""
-    margin: int | float | None = None
-    """Margin of the head; None: a usual one."""
-    scale: float | None = None
-    """Scale of logits, but for sphereface; None: by the recipe."""
+    margin: int | float | None = None  # Of the head; None: a usual one.
+    scale: float | None = None  # Of the logits, but for sphereface.
     energy: Literal["none", "batch", "full"] = "batch"
     """Energy of the classes of a batch with all, as published, or of all."""
     power_s: Literal["0", "1", "2", "a0", "a1", "a2"] = "2"
     """Power of the energy; of angles for a0, a1, a2."""
-    strength: float = 100.0
-    """Factor of the energy, which is a mean over pairs."""
-    lambda_base: float = 1000.0
-    """lambda of sphereface: max(min, base * (1 + gamma * step) ** -power)."""
+    strength: float = 100.0  # Factor of the energy, a mean over pairs.
     lambda_gamma: float | None = None
-    """None: 0.12; as published 0.11 for margins 2 and 3."""
-    lambda_power: float = 1.0
+    """lambda of sphereface is 1000 / (1 + gamma * step), or lambda_min."""
     lambda_min: float = 5.0
     dataset: Literal["glyphs", "folders"] = "glyphs"
     """Characters, or images of one size in a folder for each identity."""
-    data_dir: Path | None = None
-    """Where the folders of the identities are."""
+    data_dir: Path | None = None  # Where the folders of the identities are.
     pairs_file: Path | None = None
     """Pairs like LFW's pairs.txt; None: of identities that are held out."""
-    pairs_dir: Path | None = None
-    """Where the identities of the pairs_file are."""
-    num_pairs: int = 6000
-    """Number of pairs, without a pairs_file."""
+    pairs_dir: Path | None = None  # Where the identities of pairs_file are.
+    num_pairs: int = 6000  # Without a pairs_file.
     mirror: bool | None = None
-    """Mirror in training, and append features of mirror images (folders)."""
+    """Mirror in training, append features of mirror images; None: folders."""
     recipe: Literal["short", "published"] = "short"
-    """All that is None: as published, or for runs of minutes."""
     network: Literal["sphereface20", "sphereface4", "small"] | None = None
     """Published networks of 20 and 4 layers, or a small one."""
     embedding_size: int | None = None
-    pretrain_epochs: int | None = None
-    """Epochs without energy, which come first."""
-    epochs: int | None = None
-    """Epochs with energy."""
-    steps_per_epoch: int | None = None
-    """Training steps; None: one pass over the images, or 1000 as published."""
-    pretrain_learning_rate: float | None = None
-    """Largest rate without energy."""
-    learning_rate: float | None = None
-    """Largest rate with energy."""
+    pretrain_epochs: int | None = None  # Without energy; they come first.
+    epochs: int | None = None  # With energy.
+    steps_per_epoch: int | None = None  # None: one pass, or 1000 as published.
+    pretrain_learning_rate: float | None = None  # The largest one.
+    learning_rate: float | None = None  # The largest one with energy.
     batch_size: int | None = None
     weight_decay: float = 5e-4
     """Factor of half the squared norm of kernels, slopes, class vectors."""
     pretrained: Path | None = None
     """Begin with this saved model, instead of a training without energy."""
-    seeds: Annotated[tuple[int, ...], tyro.conf.arg(aliases=["--seed"])] = (0,)
-    """A run for each: weights, order, mirroring."""
-    evaluate: Path | None = None
-    """Instead, verify pairs with this saved model."""
+    seeds: runs.Seeds = (0,)  # A run for each: weights, order, mirroring.
+    evaluate: Path | None = None  # Instead, verify pairs with this model.
     embed: tuple[Path, ...] = ()
     """Instead, write embeddings: by a saved model, of images and folders."""
     output: Path | None = None
@@ -134,7 +118,7 @@ PUBLISHED = {
 SHORT = {
     "network": "small", "embedding_size": 64, "batch_size": 128, "scale": 16.0,
     "pretrain_epochs": 8, "pretrain_learning_rate": 0.1,
-    "epochs": 4, "learning_rate": 0.05,
+    "epochs": 4, "learning_rate": 0.05, "lambda_gamma": 0.12,
 }  # fmt: skip
 RECIPES: dict[str, dict[str, Any]] = {
     "glyphs": SHORT,
@@ -145,6 +129,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     "published": {  # The batch is that of two GPUs.
         "network": "sphereface20", "embedding_size": 512, "batch_size": 512,
         "scale": 64.0, "steps_per_epoch": 1000,
+        "pretrain_epochs": PUBLISHED[0][0],
+        "pretrain_learning_rate": PUBLISHED[0][1],
     },
 }  # fmt: skip
 
@@ -159,23 +145,20 @@ def published_training(options: Options) -> Any:
 
 def completed(given: Options) -> Options:
     """Returns the options with all that the recipe says."""
-    recipe = RECIPES[given.dataset]
     if given.pretrained is not None:
         given = dataclasses.replace(given, pretrain_epochs=0)
-    usual = {"margin": HEADS[given.head][1], "lambda_gamma": 0.12}
-    usual["mirror"] = given.dataset == "folders"
-    if given.recipe == "published":
-        if usual["margin"] == 4 and given.margin in (2, 3):
-            usual["lambda_gamma"] = 0.11
-        thousands, rate, *_ = PUBLISHED[0]
-        recipe = RECIPES["published"] | {
-            "pretrain_epochs": thousands,
-            "pretrain_learning_rate": rate,
-        }
-        options = runs.filled(given, usual | recipe)
-        thousands, rate, *_ = published_training(options)
-        recipe |= {"epochs": thousands, "learning_rate": rate}
-    return runs.filled(given, usual | recipe)
+    usual = {"margin": HEADS[given.head][1]}
+    options = runs.filled(
+        given, {**usual, "mirror": given.dataset == "folders"}
+    )
+    if given.recipe == "short":
+        return runs.filled(options, RECIPES[given.dataset])
+    options = runs.filled(options, RECIPES["published"])
+    thousands, rate, *_ = published_training(options)
+    is_low = options.head == "sphereface" and options.margin in (2, 3)
+    gamma = {"lambda_gamma": 0.11 if is_low else 0.12}
+    schedule = {"epochs": thousands, "learning_rate": rate}
+    return runs.filled(options, schedule | gamma)
 
 
 def without_energy(given: Options) -> Options:
@@ -196,13 +179,6 @@ def without_energy(given: Options) -> Options:
 # Heads ----------------------------------------------------------------------
 
 
-def xavier() -> keras.initializers.Initializer:
-    """Returns Caffe's "xavier", new each time: one draws the same numbers."""
-    return keras.initializers.VarianceScaling(
-        1.0, mode="fan_in", distribution="uniform"
-    )
-
-
 #: Classes of the heads, and their usual margins.
 HEADS: dict[str, tuple[Any, Any]] = {
     "softmax": (heads.AngularMargin, None),
@@ -214,12 +190,18 @@ HEADS: dict[str, tuple[Any, Any]] = {
 }
 
 
+def xavier() -> keras.initializers.Initializer:
+    """Returns Caffe's "xavier", new each time: one draws the same numbers."""
+    return keras.initializers.VarianceScaling(
+        1.0, mode="fan_in", distribution="uniform"
+    )
+
+
 def head_of(options: Options, num_identities: int) -> heads.AngularMargin:
     """Returns the head, named `head`: features and labels to logits."""
     names = ["scale"] if options.head == "softmax" else ["scale", "margin"]
     if options.head == "sphereface":
-        names = ["margin", "lambda_base", "lambda_gamma", "lambda_power"]
-        names += ["lambda_min"]
+        names = ["margin", "lambda_gamma", "lambda_min"]
     energy, decay = None, keras.regularizers.L2(options.weight_decay / 2)
     if options.energy != "none":
         energy = keras_mhe.MHE(
@@ -253,7 +235,6 @@ def convolution(
 ) -> Any:
     """Applies a convolution of 3x3, and a PReLU with a slope per channel."""
     residual = keras.initializers.RandomNormal(stddev=0.01)
-    x = layers.ZeroPadding2D(1)(x)
     x = layers.Conv2D(
         filters,
         3,
@@ -262,12 +243,9 @@ def convolution(
         kernel_initializer=residual if stride == 1 else xavier(),
         kernel_regularizer=decay,
         name=name,
-    )(x)
-    return layers.PReLU(
-        alpha_initializer=keras.initializers.Constant(0.25),
-        alpha_regularizer=decay,
-        shared_axes=[1, 2],
-    )(x)
+    )(layers.ZeroPadding2D(1)(x))
+    slope = keras.initializers.Constant(0.25)
+    return layers.PReLU(slope, decay, shared_axes=[1, 2])(x)
 
 
 def embedding_network(shape: tuple[int, ...], options: Options) -> Any:
@@ -395,13 +373,7 @@ def compile_model(model: Any, options: Options, total_steps: int) -> None:
             [rate * factor**k for k in range(len(places) + 1)],
         )
     else:
-        warmup = max(1, total_steps // 20)
-        schedule = keras.optimizers.schedules.CosineDecay(
-            rate / warmup,
-            max(1, total_steps - warmup),
-            warmup_target=rate,
-            warmup_steps=warmup,
-        )
+        schedule = runs.rising_and_falling(rate, total_steps)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     if options.head == "sphereface2":  # As published: over the scale.
         loss = OneVsAllCrossentropy(factor=50 / options.scale)
@@ -600,7 +572,6 @@ def train(
     if start is not None:
         begin_with(model, start)
     with runs.open_run(folder, "sphereface_plus", seed, options) as finished:
-        print(f"{folder}: {'finished before' if finished else 'training'}")
         metrics = finished or run(model, options, seed, data, folder)
     right, equal = metrics["verification_accuracy"], metrics["equal_error_rate"]
     print(f"{folder}: {right:.2%} of the pairs, equal error rate {equal:.2%}")
@@ -625,10 +596,7 @@ def work(given: Options) -> None:
     return None
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Runs the program; returns its exit code."""
-    return runs.main(Options, work, arguments)
-
+main = functools.partial(runs.main, Options, work)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -19,11 +19,13 @@ Other points, spheres and energies; repelled by opposites too, as lines are:
 """
 
 import dataclasses
+import functools
 import math
 import sys
 from pathlib import Path
 from typing import Any, Literal
 
+import runs
 import keras
 import numpy as np
 from matplotlib.figure import Figure
@@ -31,7 +33,6 @@ from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 from scipy import optimize
 from scipy.spatial import ConvexHull
 
-import runs
 from keras_mhe import MHE, analysis
 from keras_mhe.constraints import EnergyDescent
 from keras_mhe.functional import energy_and_gradient, hyperspherical_energy
@@ -41,24 +42,16 @@ from keras_mhe.functional import energy_and_gradient, hyperspherical_energy
 class Options(runs.Options):
     """Spreads points on a sphere, and compares with what is known."""
 
-    points: tuple[int, ...] = (4, 6, 12, 32)
-    """Numbers of points."""
-    dim: int = 3
-    """Dimension of the space around the sphere."""
-    power: float = 1.0
-    """Power of the distance; 0 is its logarithm."""
-    half_space: bool = False
-    """Points repel the opposites of others too, as lines do."""
+    points: tuple[int, ...] = (4, 6, 12, 32)  # Numbers of points.
+    dim: int = 3  # Dimension of the space around the sphere.
+    power: float = 1.0  # Of the distance; 0 is its logarithm.
+    half_space: bool = False  # They repel opposites of others, as lines do.
     ways: tuple[Literal["constraint", "regularizer", "lbfgs"], ...] = (
         "constraint", "regularizer", "lbfgs",
     )  # fmt: skip
-    """How to spread them."""
-    starts: int = 4
-    """Random beginnings, of which the lowest end counts."""
-    steps: int = 1000
-    """Steps of each way, about."""
-    seed: int = 0
-    """Of the random beginnings."""
+    starts: int = 4  # Random beginnings, of which the lowest end counts.
+    steps: int = 1000  # Of each way, about.
+    seed: int = 0  # Of the random beginnings.
     output: Path = Path("runs/thomson")
     """Folder for points.json, and points.png of the ordinary sphere."""
 
@@ -258,10 +251,7 @@ def work(options: Options) -> None:
         print(runs.save_figure(figure, options.output / "points.png"))
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Runs the program; returns its exit code."""
-    return runs.main(Options, work, arguments)
-
+main = functools.partial(runs.main, Options, work)
 
 if __name__ == "__main__":
     sys.exit(main())
