@@ -6,10 +6,9 @@
 finds the largest face of every photograph, its eyes, nose and corners of the
 mouth, and turns, scales and crops it to 112 rows and 96 columns with these
 near the published points. The tree of folders is kept, for example
-`IDENTITY/NAME.jpg`. An image that is there already is not made again, so the
-same command goes on with a run that was cut off. What cannot be aligned is
-listed in `ALIGNED/skipped.json`. `--example OUTPUT` shows it on a photograph
-that comes with scikit-image.
+`IDENTITY/NAME.jpg`. Images that are there already are not made again. What
+cannot be aligned is listed in `ALIGNED/skipped.json`. `--example OUTPUT` shows
+it on a photograph that comes with scikit-image.
 
 Faces are found by MTCNN (Zhang et al., 2016) of the package `mtcnn`, on
 TensorFlow. Its wheel holds the weights as pickles, which can run code: they
@@ -22,12 +21,13 @@ if __name__ == "__main__":
     os.environ["KERAS_BACKEND"] = "tensorflow"  # MTCNN's, whatever was set.
 
 import dataclasses
+import functools
 import importlib.resources
 import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import runs
 import keras
@@ -61,8 +61,6 @@ class Options(runs.Options):
     places: tyro.conf.Positional[tuple[Path, ...]] = ()
     """A folder of photographs, or one of them; and the folder of the aligned
     images, outside of the first."""
-    format: Literal["png", "jpg"] = "png"
-    """png loses nothing, jpg (of quality 95) is smaller."""
     min_confidence: float = 0.9  # Of a face, from 0 to 1; as published.
     example: Path | None = None
     """Instead, align the photograph of scikit-image and draw it there."""
@@ -76,11 +74,7 @@ class PhotoError(runs.UserError):
 
 
 def read_photo(path: Path) -> Image.Image:
-    """Decodes a photograph, upright, to 8-bit RGB.
-
-    It is turned as its EXIF data ask for. Grey becomes RGB, 16 bits become 8,
-    and what is transparent becomes white.
-    """
+    """Decodes a photograph, upright, to 8-bit RGB, and white if transparent."""
     try:
         with warnings.catch_warnings(), open_file(path) as file:
             warnings.simplefilter("ignore")  # Of damaged EXIF data.
@@ -101,9 +95,8 @@ def read_photo(path: Path) -> Image.Image:
 
 # Detect ---------------------------------------------------------------------
 
-#: From the pixels, uint8 of shape `(height, width, 3)`, to a row for each
-#: face: number of the image, left, top, right, bottom, confidence, five x,
-#: five y.
+#: From uint8 pixels to a row for each face: number of the image, left, top,
+#: right, bottom, confidence, five x, five y.
 Detector = Callable[[np.ndarray], Any]
 
 
@@ -113,16 +106,11 @@ def mtcnn_detector(min_confidence: float) -> Detector:
     from mtcnn.stages import StageONet, StagePNet, StageRNet
 
     # By name it would take files of the working folder first.
-    weights = importlib.resources.files("mtcnn") / "assets" / "weights"
-    stages = [
-        stage(weights=str(weights / f"{name}.lz4"))
-        for stage, name in (
-            (StagePNet, "pnet"), (StageRNet, "rnet"), (StageONet, "onet")
-        )
-    ]  # fmt: skip
-    mtcnn = MTCNN(stages=stages)
-    return lambda pixels: mtcnn.detect_faces(
-        pixels,
+    folder = importlib.resources.files("mtcnn") / "assets" / "weights"
+    stages = {"pnet": StagePNet, "rnet": StageRNet, "onet": StageONet}
+    mtcnn = MTCNN([stages[n](weights=str(folder / f"{n}.lz4")) for n in stages])
+    return functools.partial(
+        mtcnn.detect_faces,
         output_type="numpy",  # With fractions of pixels.
         box_format="xyxy",
         fit_to_image=False,
@@ -137,8 +125,8 @@ def mtcnn_detector(min_confidence: float) -> Detector:
 def largest_face(photo: Image.Image, detect: Detector) -> Any:
     """Returns box and points, shapes `(4,)` and `(5, 2)`, of the largest face.
 
-    The published program says "pick the largest face" too, but multiplies the
-    coordinates of the boxes' lower right corners instead of their sides.
+    The published program takes the largest product of a box's lower right
+    coordinates.
     """
     factor = -(-max(photo.size) // MAX_SIDE)
     small = photo.reduce(factor) if factor > 1 else photo
@@ -170,8 +158,8 @@ def fit(points: np.ndarray) -> Any:
 def align(photo: Image.Image, points: np.ndarray) -> np.ndarray:
     """Turns, scales and crops, uint8 of shape `(112, 96, 3)`.
 
-    As published: bilinear, and black outside of the photograph. Differs: where
-    two or more of its pixels fall on one, the photograph is shrunk before.
+    As published: bilinear, and black outside of the photograph. One that has
+    two or more pixels for each of the image is shrunk before.
     """
     from skimage.transform import warp
 
@@ -179,44 +167,38 @@ def align(photo: Image.Image, points: np.ndarray) -> np.ndarray:
     if (factor := int(to_photo.scale)) > 1:
         photo = photo.reduce(factor)
         to_photo = fit((points + 0.5) / factor - 0.5)
-    pixels = warp(
-        np.asarray(photo),
-        to_photo,
-        output_shape=(ROWS, COLUMNS),
-        order=1,
-        preserve_range=True,
-    )
+    how = {"output_shape": (ROWS, COLUMNS), "order": 1, "preserve_range": True}
+    pixels = warp(np.asarray(photo), to_photo, **how)
     return np.rint(pixels).astype("uint8")
 
 
-# Write ----------------------------------------------------------------------
+# The program ----------------------------------------------------------------
 
 
 def save(pixels: np.ndarray, path: Path) -> None:
     """Writes an image, all of it or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     image = Image.fromarray(pixels)
-    runs.write(path, lambda place: image.save(place, quality=95))
+    runs.write(path, image.save)
 
 
 def align_photos(options: Options, detect: Detector) -> None:
     """Aligns what has no aligned image yet; lists what cannot be aligned."""
     source, output = options.places
-    root = source
     if not source.is_dir():
         open_file(source).close()
-        root = source.parent
+    root = source if source.is_dir() else source.parent
     names = [path.relative_to(root) for path in find_images(source)]
     if not names:
         raise runs.UserError(f"{source} holds no photograph. Correct it.")
-    above = (output / "x").resolve().parents if source.is_dir() else [output]
+    above = (output / "x").resolve().parents if root == source else [output]
     if root.resolve() in [path.resolve() for path in above]:
         raise runs.UserError(f"{output} must be outside of {root}.")
     made: dict[Path, Path] = {}
     skipped: dict[str, str] = {}
     bar = keras.utils.Progbar(len(names), unit_name="photo")
     for number, name in enumerate(names, start=1):
-        place = output / name.with_suffix(f".{options.format}")
+        place = output / name.with_suffix(".png")
         try:
             if made.setdefault(place, name) != name:
                 raise PhotoError(f"it would replace that of {made[place]}")
@@ -235,9 +217,6 @@ def align_photos(options: Options, detect: Detector) -> None:
     print(f"{output}: {len(names) - len(skipped)} of {len(names)} aligned")
 
 
-# The example ----------------------------------------------------------------
-
-
 def align_example(folder: Path, detect: Detector) -> None:
     """Aligns and draws Eileen Collins, by NASA, in the public domain."""
     from skimage.data import astronaut
@@ -249,12 +228,8 @@ def align_example(folder: Path, detect: Detector) -> None:
     save(pixels, folder / "astronaut.png")
     figure = Figure(figsize=(7.4, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=[1, 0.85])
-    for axes, image, title in (
-        (left, photo, "photograph, largest face"),
-        (right, pixels, f"aligned, {apart:.1f} pixels rms apart"),
-    ):
+    for axes, image in ((left, photo), (right, pixels)):
         axes.imshow(image)
-        axes.set_title(title, fontsize="medium")
         axes.set_axis_off()
     left.plot(*points.T, "+", color="lime", ms=6)
     left.plot(box[[0, 2, 2, 0, 0]], box[[1, 1, 3, 3, 1]], color="lime")
@@ -263,9 +238,6 @@ def align_example(folder: Path, detect: Detector) -> None:
     figure.legend(loc="outside lower center", ncols=2)
     picture = runs.save_figure(figure, folder / "aligned_astronaut.png")
     print(f"{picture}: points are {apart:.2f} pixels apart (rms)")
-
-
-# The program ----------------------------------------------------------------
 
 
 def main(

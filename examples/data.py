@@ -12,7 +12,6 @@ import io
 import re
 import struct
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +89,7 @@ def load_images(dataset: Dataset, data_dir: Path | None = None) -> Images:
             )
     except zipfile.BadZipFile as error:
         raise UserError(
-            f"{data_dir} is no folder and no zip file ({error}). Of a "
+            f"{data_dir} is no folder and no zip file ({error}). For a "
             "published archive leave --data_dir out: Keras reads it."
         ) from error
 
@@ -128,9 +127,7 @@ def _read_idx(path: Path) -> np.ndarray:
         start = 4 + 4 * content[3]
         shape = struct.unpack(f">{content[3]}I", content[4:start])
         return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
-    except (
-        OSError, EOFError, IndexError, ValueError, struct.error, zlib.error
-    ) as error:  # fmt: skip
+    except Exception as error:  # Whatever damage makes gzip and NumPy raise.
         raise UserError(
             f"{path} is no complete IDX file ({error}). Get it again."
         ) from error
@@ -152,15 +149,14 @@ def _read_parts(
             "test/CLASS/NAME.png, in the same classes. Received "
             f"{len(found['train'])} and {len(found['test'])} images"
             + "".join(f"; {label} in test only" for label in sorted(unknown))
-            + "."
         )
     arrays: list[np.ndarray] = []
     shape = None
-    for part in ("train", "test"):
-        files = [name for _, name in found[part]]
+    for part in found.values():
+        files = [name for _, name in part]
         images = ImageFiles(files, open_image, shape, str(place))
         shape = images.shape[1:]
-        labels = [classes.index(label) for label, _ in found[part]]
+        labels = [classes.index(label) for label, _ in part]
         arrays += [images[:], np.array(labels)]
     return _as_images(str(place), *arrays)
 
@@ -219,14 +215,9 @@ def find_images(folder: Path) -> list[Path]:
 class ImageFiles:
     """Images that are decoded when they are asked for.
 
-    Can be indexed like an array of them, along the first axis.
-
-    Args:
-        names: Their names or paths, one at least.
-        open_image: From a name to an open file.
-        shape: Height, width and channels (1 or 3) of all; `None` takes the
-            size of the first, and RGB.
-        place: Where the names are, for messages.
+    Can be indexed like an array of them, along the first axis. All have one
+    shape: height, width and channels, 1 or 3; `None` takes the size of the
+    first, and RGB. Messages tell the place where the names are.
     """
 
     def __init__(
@@ -280,12 +271,9 @@ class ImageFiles:
                     return np.asarray(image.convert(mode)).reshape(shape)
         except UserError:
             raise
-        except (
-            Exception
-        ) as error:  # Whatever a damaged file makes Pillow raise.
+        except Exception as error:  # Whatever damage makes Pillow raise.
             raise UserError(
-                f"{where} cannot be decoded ({error}). Get it again, or remove "
-                "it."
+                f"{where} cannot be decoded ({error}). Get it again."
             ) from error
         raise UserError(
             f"{where} must be an RGB or grey image of height {shape[0]} and "
@@ -308,16 +296,13 @@ def subset(
     if size is None:
         return x, y
     if size > len(y):
-        raise UserError(
-            f"{size} images were asked for, but there are {len(y)}."
-        )
+        raise UserError(f"{size} images were asked for, of {len(y)}.")
     shuffled = np.random.default_rng(seed).permutation(len(y))
     # Its place in the queue of its class: all first places come first.
     place = np.empty(len(y), "int64")
     for label in np.unique(y):
         queue = shuffled[y[shuffled] == label]
         place[queue] = np.arange(len(queue))
-    chosen = np.sort(
-        shuffled[np.argsort(place[shuffled], kind="stable")][:size]
-    )
+    order = np.argsort(place[shuffled], kind="stable")
+    chosen = np.sort(shuffled[order[:size]])
     return x[chosen], y[chosen]

@@ -43,31 +43,28 @@ class Identities:
     source: str
 
 
-def draw_pairs(
-    labels: np.ndarray, num_pairs: int, *, folds: int = 10, seed: int = 0
-) -> Pairs:
+FOLDS = 10
+
+
+def draw_pairs(labels: np.ndarray, num_pairs: int, *, seed: int = 0) -> Pairs:
     """Draws pairs as those of LFW: half the same, folds with their own people.
 
     Identities are drawn first and their images then, so all count alike.
-
-    Raises:
-        UserError: If a fold has not two identities, none with two images, or
-            not two pairs.
     """
-    if num_pairs < 2 * folds:
-        raise UserError(f"{folds} folds need {2 * folds} pairs at least.")
+    if num_pairs < 2 * FOLDS:
+        raise UserError(f"{FOLDS} folds need {2 * FOLDS} pairs at least.")
     generator = np.random.default_rng(seed)
     names = generator.permutation(np.unique(labels))
     pairs = []
-    for fold in range(folds):
-        people = [np.flatnonzero(labels == name) for name in names[fold::folds]]
+    for fold in range(FOLDS):
+        people = [np.flatnonzero(labels == name) for name in names[fold::FOLDS]]
         several = [images for images in people if len(images) > 1]
         if len(people) < 2 or not several:
             raise UserError(
-                f"{len(names)} identities are too few for {folds} folds of "
+                f"{len(names)} identities are too few for {FOLDS} folds of "
                 "pairs. Give more identities, or more images of each."
             )
-        for _ in range(num_pairs // folds // 2):
+        for _ in range(num_pairs // FOLDS // 2):
             one = several[generator.integers(len(several))]
             pairs.append((*generator.choice(one, 2, replace=False), True, fold))
             two = generator.choice(len(people), 2, replace=False)
@@ -87,7 +84,8 @@ FACES = [
         ("Serif", "Italic"),
     )
     for style in ("", "-Bold", f"-Bold{slanted}", f"-{slanted}")
-] + ["STIXGeneral", "STIXGeneralBol", "STIXGeneralBolIta", "STIXGeneralItalic"]
+]
+FACES += [f"STIXGeneral{style}" for style in ("", "Bol", "BolIta", "Italic")]
 #: A character must look different in so many of them ...
 MIN_FACES = 7
 #: ... and, in the first, must not look like another: cosine of the pixels.
@@ -96,13 +94,13 @@ NUM_GLYPHS, GLYPHS_TO_TRAIN = 1890, 1560
 SIDE = 32
 
 
-def load_glyphs(*, num_pairs: int = 6000, seed: int = 0) -> Identities:
+def load_glyphs(num_pairs: int = 6000) -> Identities:
     """Draws characters, 32 x 32 pixels, white on black, in about ten seconds.
 
     An identity is a character; its images are its glyphs in matplotlib's
     fonts, each turned, sheared, scaled and shifted a little.
     """
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     characters = _select_characters()
     chosen = generator.permutation(len(characters))[:NUM_GLYPHS]
     x, y = [], []
@@ -117,7 +115,7 @@ def load_glyphs(*, num_pairs: int = 6000, seed: int = 0) -> Identities:
         labels[is_trained],
         GLYPHS_TO_TRAIN,
         images[~is_trained],
-        draw_pairs(labels[~is_trained], num_pairs, seed=seed),
+        draw_pairs(labels[~is_trained], num_pairs),
         "fonts of matplotlib",
     )
 
@@ -173,17 +171,11 @@ def _draw_glyph(
     # Pillow asks for the place in the glyph of each pixel of the image.
     a, b = cosine, shear * cosine - sine
     c, d = sine, shear * sine + cosine
-    left, top = (
-        glyph.width / 2 - a * x - b * y,
-        glyph.height / 2 - c * x - d * y,
-    )
-    image = glyph.transform(
-        (SIDE, SIDE),
-        Image.Transform.AFFINE,
-        (a, b, left, c, d, top),
-        resample=Image.Resampling.BILINEAR,
-    )
-    return np.asarray(image)
+    left = glyph.width / 2 - a * x - b * y
+    top = glyph.height / 2 - c * x - d * y
+    how = (Image.Transform.AFFINE, (a, b, left, c, d, top))
+    bilinear = Image.Resampling.BILINEAR
+    return np.asarray(glyph.transform((SIDE, SIDE), *how, bilinear))
 
 
 # Folders of identities, and LFW ---------------------------------------------
@@ -195,21 +187,16 @@ def load_identities(
     pairs_file: Path | None = None,
     pairs_dir: Path | None = None,
     num_pairs: int = 6000,
-    folds: int = 10,
-    seed: int = 0,
 ) -> Identities:
     """Reads folders of images, `DATA_DIR/IDENTITY/NAME.jpg`.
 
     Pairs are those of `pairs_file` (see `read_pairs`); without it they are of
     a tenth of the identities, which are held out.
-
-    Raises:
-        UserError: If there are too few, or if one is damaged.
     """
     people = _find_people(data_dir)
-    if len(people) < 2 * folds + 2:
+    if len(people) < 2 * FOLDS + 2:
         raise UserError(
-            f"{data_dir} must hold folders of images of {2 * folds + 2} "
+            f"{data_dir} must hold folders of images of {2 * FOLDS + 2} "
             f"identities at least, received {len(people)}."
         )
     if pairs_file is not None and pairs_dir is not None:
@@ -221,14 +208,13 @@ def load_identities(
                 f"{len(common)}, such as {common[0]}. Remove their folders."
             )
     else:
-        shuffled = np.random.default_rng(seed).permutation(list(people))
-        held_out = shuffled[: max(2 * folds, len(people) // 10)]
+        shuffled = np.random.default_rng(0).permutation(list(people))
+        held_out = shuffled[: max(2 * FOLDS, len(people) // 10)]
         x_test, y_test = _join([people.pop(name) for name in held_out])
-        pairs = draw_pairs(y_test, num_pairs, folds=folds, seed=seed)
+        pairs = draw_pairs(y_test, num_pairs)
     x_train, y_train = _join(list(people.values()), x_test.shape[1:])
-    return Identities(
-        x_train, y_train, len(people), x_test, pairs, str(data_dir)
-    )
+    source = str(data_dir)
+    return Identities(x_train, y_train, len(people), x_test, pairs, source)
 
 
 def _find_people(data_dir: Path) -> dict[str, list[str]]:
@@ -258,9 +244,6 @@ def read_pairs(
     many lines `NAME N1 N2`, two images of a person, and as many lines
     `NAME1 N1 NAME2 N2`. Image 7 is `PAIRS_DIR/NAME/NAME_0007.jpg`, or another
     format.
-
-    Raises:
-        UserError: If the file or an image is missing or damaged.
     """
     pairs, is_same, folds = _parse_pairs(pairs_file)
     used = sorted({image for pair in pairs for image in pair})

@@ -37,6 +37,7 @@ import filelock
 import keras
 import numpy as np
 from keras import layers, ops
+from PIL import ImageOps
 
 import data
 import keras_mhe
@@ -107,12 +108,10 @@ def energy_of(options: Options) -> keras.regularizers.Regularizer | None:
         name = "sn_gan" if "sn" in options.variant else "gan"
         term = MHE.from_reference(name)
         return type(term)(options.strength * term.strength)
-    return MHE(
-        options.strength,
-        power=int(options.power_s[-1]),
-        distance="angular" if "a" in options.power_s else "euclidean",
-        half_space=options.half_space,
-    )
+    form = {"power": int(options.power_s[-1]), "half_space": options.half_space}
+    if "a" in options.power_s:
+        form["distance"] = "angular"
+    return MHE(options.strength, **form)
 
 
 def feature_maps(shape: tuple[int, ...], width: float) -> tuple[int, list[int]]:
@@ -196,12 +195,8 @@ class GAN(keras.Model):
     """Trains a generator and a discriminator against each other.
 
     `fit` takes real images in [-1, 1] and noise for each of the two updates.
-
-    Args:
-        generator: From noise to images.
-        discriminator: From images to logits; its regularizers are in its loss.
-        average: Momentum of the average of the generator's weights that draws
-            images; it grows to this value, so early weights are soon forgotten.
+    The momentum of the average grows to its value, so early weights are soon
+    forgotten.
     """
 
     def __init__(
@@ -237,9 +232,8 @@ class GAN(keras.Model):
 
         def discriminator_loss() -> Any:
             generated = self.generator(more_noise, training=True)
-            fake = self.discriminator(
-                ops.stop_gradient(generated), training=True
-            )
+            generated = ops.stop_gradient(generated)
+            fake = self.discriminator(generated, training=True)
             # Singular vectors move once when it sees generated images.
             with held_singular_vectors():
                 real = self.discriminator(images, training=True)
@@ -251,7 +245,11 @@ class GAN(keras.Model):
         for mean, value in zip(self.means, (loss, other), strict=True):
             mean.update_state(value)
         if self.average > 0:
-            self.move_average()
+            step = ops.cast(self.optimizer.iterations // 2, "float32")
+            momentum = ops.minimum(self.average, step / (9 + step))
+            pairs = (self.averaged_generator.weights, self.generator.weights)
+            for mean, weight in zip(*pairs, strict=True):
+                mean.assign(momentum * mean + (1 - momentum) * weight)
         return {mean.name: mean.result() for mean in self.means}
 
     def descend(self, loss_of: Callable[[], Any], network: keras.Model) -> Any:
@@ -262,24 +260,14 @@ class GAN(keras.Model):
         self.optimizer.apply(gradients, variables)
         return loss
 
-    def move_average(self) -> None:
-        """Moves the averaged weights towards the present ones."""
-        step = ops.cast(self.optimizer.iterations // 2, "float32")
-        momentum = ops.minimum(self.average, step / (9 + step))
-        pairs = (self.averaged_generator.weights, self.generator.weights)
-        for mean, weight in zip(*pairs, strict=True):
-            mean.assign(momentum * mean + (1 - momentum) * weight)
-
     if keras.backend.backend() == "jax":
 
         def train_step(self, state: Any, batch: Any) -> tuple[Any, Any]:
             """Returns logs and the new state: JAX wants a pure function."""
             groups = (
-                self.trainable_variables,
-                self.non_trainable_variables,
-                self.optimizer.variables,
-                self.metrics_variables,
-            )
+                self.trainable_variables, self.non_trainable_variables,
+                self.optimizer.variables, self.metrics_variables,
+            )  # fmt: skip
             variables, values = map(keras.tree.flatten, (groups, state))
             pairs = list(zip(variables, values, strict=True))
             with keras.StatelessScope(pairs) as scope:
@@ -333,9 +321,8 @@ def value_and_gradients(
             loss = loss_of()
         return loss, [scope.get_current_value(variable) for variable in state]
 
-    differentiated = jax.value_and_grad(pure, has_aux=True)
-    (loss, new_state), gradients = differentiated(values)
-    for variable, value in zip(state, new_state, strict=True):
+    (loss, new), gradients = jax.value_and_grad(pure, has_aux=True)(values)
+    for variable, value in zip(state, new, strict=True):
         variable.assign(value)
     return loss, gradients
 
@@ -380,10 +367,9 @@ def train_classifier(images: data.Images) -> keras.Model:
     x = layers.Dense(64, activation="relu", name="features")(x)
     x = layers.Dense(images.num_classes)(x)
     model = keras.Model(inputs, x, name="classifier")
-    steps_of_pass = -(-len(images.x_train) // 64)
-    passes = max(4, -(-LEAST_STEPS // steps_of_pass))
-    steps = passes * steps_of_pass
-    rate = keras.optimizers.schedules.CosineDecay(2e-3, steps)
+    steps = -(-len(images.x_train) // 64)
+    passes = max(4, -(-LEAST_STEPS // steps))
+    rate = keras.optimizers.schedules.CosineDecay(2e-3, passes * steps)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(rate), loss, metrics=["accuracy"])
     pixels = to_network(images.x_train)
@@ -396,8 +382,7 @@ def scorer_of(
 ) -> Callable[[np.ndarray], dict[str, float]]:
     """Returns what scores uint8 images, by a classifier of the same data.
 
-    It is trained once, and kept in the folder of all runs. Features are
-    compared with those of `count` training images.
+    It is trained once, and kept in the folder of all runs.
     """
     path = root / f"classifier_{zlib.crc32(images.x_train):08x}.keras"
     root.mkdir(parents=True, exist_ok=True)
@@ -453,28 +438,26 @@ def training_batches(
 def generate(generator: keras.Model, count: int, seed: int) -> np.ndarray:
     """Returns generated images, uint8, the same for a seed."""
     noise = np.random.default_rng((seed, 0, 2)).normal(size=(count, NOISE_SIZE))
-    images = generator.predict(
-        noise.astype("float32"), batch_size=500, verbose=0
-    )
+    noise = noise.astype("float32")
+    images = generator.predict(noise, batch_size=500, verbose=0)
     return np.rint((images + 1) * 127.5).astype("uint8")
 
 
-def write_sheet(images: np.ndarray, path: Path) -> None:
-    """Writes 64 images in rows of eight, small ones enlarged."""
+def write_images(images: np.ndarray, folder: Path, epoch: int) -> None:
+    """Writes images, and 64 of them in rows of eight, small ones enlarged."""
+    save = functools.partial(np.savez_compressed, images=images)
+    runs.write(folder / "samples.npz", save)
     images = np.resize(images, (64, *images.shape[1:]))  # Repeats few ones.
     images = np.pad(images, [(0, 0), (1, 1), (1, 1), (0, 0)])
-    _, height, width, channels = images.shape
-    rows = images.reshape(8, 8, height, width, channels).swapaxes(1, 2)
-    sheet = rows.reshape(8 * height, 8 * width, channels)
-    factor = max(1, 32 // width)
-    sheet = sheet.repeat(factor, axis=0).repeat(factor, axis=1)
-    picture = keras.utils.array_to_img(sheet, scale=False)
-    runs.write(path, picture.save)
+    rows = [np.concatenate(row, axis=1) for row in np.split(images, 8)]
+    sheet = keras.utils.array_to_img(np.concatenate(rows), scale=False)
+    sheet = ImageOps.scale(sheet, max(1, 32 // images.shape[1]), resample=0)
+    runs.write(folder / f"epoch_{epoch:03d}.png", sheet.save)
 
 
 # Training -------------------------------------------------------------------
 
-
+WATCHED = {"layers": ["discriminator"]}
 PICTURES = {
     "training.png": {
         "classifier_score": "classifier score: larger is better",
@@ -489,40 +472,22 @@ PICTURES = {
 }
 
 
-class Watch(keras.callbacks.Callback):
-    """After each epoch draws, writes and scores images of the generator.
-
-    Logs the scores, and the largest singular value of each kernel.
-    """
-
-    def __init__(self, count: int, seed: int, score: Any, folder: Path) -> None:
-        super().__init__()
-        self.count, self.seed = count, seed
-        self.score, self.folder = score, folder
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Adds to the logs; list it before what reads them."""
-        generator = self.model.averaged_generator
-        images = generate(generator, self.count, self.seed)
-        logs |= self.score(images)
-        save = functools.partial(np.savez_compressed, images=images)
-        runs.write(self.folder / "samples.npz", save)
-        write_sheet(images, self.folder / f"epoch_{epoch + 1:03d}.png")
-        for layer in self.model.discriminator.layers:
-            if isinstance(layer, SpectralNormalization):
-                (kernel,) = layer.normalized_kernels()
-            elif (kernel := getattr(layer, "kernel", None)) is None:
-                continue
-            logs[f"sigma/{layer.name}"] = float(singular_values(kernel)[0])
+def singular_values_of(network: keras.Model) -> dict[str, float]:
+    """Returns the largest singular value of each kernel."""
+    largest = {}
+    for layer in network.layers:
+        if isinstance(layer, SpectralNormalization):
+            (kernel,) = layer.normalized_kernels()
+        elif (kernel := getattr(layer, "kernel", None)) is None:
+            continue
+        largest[f"sigma/{layer.name}"] = float(singular_values(kernel)[0])
+    return largest
 
 
 def build(shape: tuple[int, ...], options: Options) -> GAN:
     """Returns the compiled pair."""
-    gan = GAN(
-        generator_of(shape, options.width),
-        discriminator_of(shape, options),
-        options.average,
-    )
+    generator = generator_of(shape, options.width)
+    gan = GAN(generator, discriminator_of(shape, options), options.average)
     rate = options.learning_rate
     gan.compile(keras.optimizers.Adam(rate, beta_1=0.5, epsilon=1e-8))
     gan.optimizer.build(gan.trainable_variables)
@@ -535,8 +500,13 @@ def run(
     """Trains, draws and scores a generator; returns the metrics."""
     keras.utils.set_random_seed(seed)
     gan = build(images.x_train.shape[1:], options)
-    watched: dict[str, Any] = {"layers": ["discriminator"]}
-    before = keras_mhe.audit(gan, **watched)
+
+    def look(epoch: int, logs: dict[str, float]) -> None:
+        images = generate(gan.averaged_generator, options.samples, seed)
+        logs |= score(images) | singular_values_of(gan.discriminator)
+        write_images(images, folder, epoch + 1)
+
+    before = keras_mhe.audit(gan, **WATCHED)
     batches = training_batches(images.x_train, options, seed)
     gan.fit(
         batches,
@@ -544,8 +514,8 @@ def run(
         initial_epoch=runs.restore(gan, folder, 2 * len(batches)),
         shuffle=False,
         callbacks=[
-            keras_mhe.callbacks.EnergyMonitor(**watched, per_layer=True),
-            Watch(options.samples, seed, score, folder),
+            keras_mhe.callbacks.EnergyMonitor(**WATCHED, per_layer=True),
+            keras.callbacks.LambdaCallback(on_epoch_end=look),
             *runs.callbacks(folder, batches),
         ],
     )
@@ -555,11 +525,10 @@ def run(
     for name, titles in PICTURES.items():
         figure = runs.draw_history(history, titles, gaps)
         runs.save_figure(figure, folder / name)
-    real = at_most(options.samples, images.x_test, images.y_test)
-    names = ("classifier_score", "frechet_distance", "energy_gap")
+    real = score(at_most(options.samples, images.x_test, images.y_test))
     metrics = {
-        **{name: float(history[name][-1]) for name in names},
-        **{f"real_{name}": value for name, value in score(real).items()},
+        **{name: float(history[name][-1]) for name in (*real, "energy_gap")},
+        **{f"real_{name}": value for name, value in real.items()},
         "best_classifier_score": float(history["classifier_score"].max()),
         "steps": int(gan.optimizer.iterations) // 2,
         "images": images.source,
@@ -586,10 +555,7 @@ def work(given: Options) -> None:
         folder = root / f"{name}_seed_{seed}"
         with runs.open_run(folder, "mhe_gan", seed, options) as finished:
             metrics = finished or run(options, seed, images, score, folder)
-        print(
-            f"{folder}: classifier score {metrics['classifier_score']:.3f}, "
-            f"Frechet distance {metrics['frechet_distance']:.3f}"
-        )
+        print(f"{folder}: classifier score {metrics['classifier_score']:.3f}")
         keras.utils.clear_session()
 
 

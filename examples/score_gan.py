@@ -48,23 +48,19 @@ class Options(runs.Options):
 
 def read_samples(path: Path) -> np.ndarray:
     """Reads the images of an NPZ file, and no pickle."""
-    try:
-        with (
-            data.open_file(path) as file,
-            np.load(file, allow_pickle=False) as arrays,
-        ):
-            images = arrays["images"]
-        if images.dtype != "uint8" or images.ndim != 4 or len(images) < PARTS:
-            raise ValueError(f"{images.dtype} of shape {images.shape}")
-        return images
-    except data.UserError:
-        raise
-    except Exception as error:  # Whatever a damaged file makes NumPy raise.
-        raise data.UserError(
-            f"{path} must be an NPZ file with `images`, uint8 of shape (num, "
-            f"height, width, channels), {PARTS} at least. Received: {error}. "
-            "Give the samples.npz of a run."
-        ) from error
+    with data.open_file(path) as file:
+        try:
+            images = np.load(file, allow_pickle=False)["images"]
+            if images.dtype != "uint8" or images.ndim != 4:
+                raise ValueError(f"{images.dtype} of shape {images.shape}")
+            if len(images) < PARTS:
+                raise ValueError(f"{len(images)} images")
+        except Exception as error:  # Whatever damage makes NumPy raise.
+            raise data.UserError(
+                f"{path} must be an NPZ file with {PARTS} `images` at least, "
+                f"uint8 (num, height, width, channels). Received: {error}."
+            ) from error
+    return images
 
 
 # Inception ------------------------------------------------------------------
@@ -95,9 +91,7 @@ def load_inception(folder: Path) -> Callable[[np.ndarray], Any]:
     return network
 
 
-def outputs_of(
-    network: Callable[[np.ndarray], Any], images: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def outputs_of(network: Callable[[np.ndarray], Any], images: np.ndarray) -> Any:
     """Returns logits and features of uint8 images, in random order."""
     # Or parts and blocks of sorted images would hold one class.
     images = np.random.default_rng(0).permutation(images)
@@ -108,8 +102,7 @@ def outputs_of(
         batch = np.broadcast_to(batch, (*batch.shape[:3], 3))
         found.append([output.numpy() for output in network(batch)])
         bar.add(len(batch))
-    logits, features = map(np.concatenate, zip(*found, strict=True))
-    return logits, features
+    return map(np.concatenate, zip(*found, strict=True))
 
 
 # Scores ---------------------------------------------------------------------
@@ -118,8 +111,8 @@ def outputs_of(
 def import_tfgan() -> Any:
     """Imports TensorFlow-GAN's scores under a TensorFlow of today.
 
-    Version 2.1.0, the last one, asks for the estimators of its time, on import
-    only: stand-ins are enough.
+    Version 2.1.0, the last one, asks for estimators, on import only: stand-ins
+    are enough.
     """
     try:
         import tensorflow as tf
@@ -133,9 +126,8 @@ def import_tfgan() -> Any:
             warnings.simplefilter("ignore")
             import tensorflow_gan
     except ImportError as error:
-        raise data.UserError(
-            f'{error}. Run: pip install ".[examples,gan]"'
-        ) from error
+        install = 'Run: pip install ".[examples,gan]"'
+        raise data.UserError(f"{error}. {install}") from error
     return tensorflow_gan.eval
 
 
@@ -175,12 +167,10 @@ def work(options: Options) -> None:
             f"{options.samples} holds images of shape {samples.shape[1:]}, "
             f"{images.source} of {x.shape[1:]}. Give their --dataset."
         )
-    metrics = import_tfgan()
-    network = load_inception(options.inception)
+    metrics, network = import_tfgan(), load_inception(options.inception)
     real, _ = data.subset(x, y, min(len(x), len(samples)), seed=0)
     _, real_features = outputs_of(network, real)
-    outputs = outputs_of(network, samples)
-    scores = scores_of(metrics, *outputs, real_features)
+    scores = scores_of(metrics, *outputs_of(network, samples), real_features)
     about = {"inception": str(options.inception), "images": len(samples)}
     path = options.output or options.samples.with_suffix(".json")
     runs.write_json(path, {**scores, **about, "real_images": len(real)})

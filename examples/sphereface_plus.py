@@ -147,18 +147,16 @@ def completed(given: Options) -> Options:
     """Returns the options with all that the recipe says."""
     if given.pretrained is not None:
         given = dataclasses.replace(given, pretrain_epochs=0)
-    usual = {"margin": HEADS[given.head][1]}
-    options = runs.filled(
-        given, {**usual, "mirror": given.dataset == "folders"}
-    )
+    margin, mirror = HEADS[given.head][1], given.dataset == "folders"
+    options = runs.filled(given, {"margin": margin, "mirror": mirror})
     if given.recipe == "short":
         return runs.filled(options, RECIPES[given.dataset])
     options = runs.filled(options, RECIPES["published"])
     thousands, rate, *_ = published_training(options)
-    is_low = options.head == "sphereface" and options.margin in (2, 3)
-    gamma = {"lambda_gamma": 0.11 if is_low else 0.12}
     schedule = {"epochs": thousands, "learning_rate": rate}
-    return runs.filled(options, schedule | gamma)
+    is_low = options.head == "sphereface" and options.margin in (2, 3)
+    gamma = 0.11 if is_low else 0.12
+    return runs.filled(options, {**schedule, "lambda_gamma": gamma})
 
 
 def without_energy(given: Options) -> Options:
@@ -177,7 +175,6 @@ def without_energy(given: Options) -> Options:
 
 
 # Heads ----------------------------------------------------------------------
-
 
 #: Classes of the heads, and their usual margins.
 HEADS: dict[str, tuple[Any, Any]] = {
@@ -204,11 +201,9 @@ def head_of(options: Options, num_identities: int) -> heads.AngularMargin:
         names = ["margin", "lambda_gamma", "lambda_min"]
     energy, decay = None, keras.regularizers.L2(options.weight_decay / 2)
     if options.energy != "none":
-        energy = keras_mhe.MHE(
-            options.strength,
-            power=int(options.power_s[-1]),
-            distance="angular" if "a" in options.power_s else "euclidean",
-        )
+        distance = "angular" if "a" in options.power_s else "euclidean"
+        power = int(options.power_s[-1])
+        energy = keras_mhe.MHE(options.strength, power=power, distance=distance)
     if options.energy == "full":  # As of any kernel; a head's is of a batch.
         energy, decay = None, energy + decay
     arguments = {name: getattr(options, name) for name in names}
@@ -287,14 +282,13 @@ def embedding_of(model: Any, path: str | Path = "") -> Any:
         features = model.get_layer("features").output
         network = keras.Model(model.inputs[0], features, name="embedding")
         _, height, width, channels = network.input_shape
-        if features.ndim == 2 and height and width and channels in (1, 3):
-            return network
-    except (ValueError, TypeError, AttributeError):
-        pass
-    raise runs.UserError(
-        f"{path} is no embedding of images. Give a file that this program has "
-        "saved."
-    )
+        if features.ndim != 2 or not (height and width and channels in (1, 3)):
+            raise ValueError("its shapes are those of something else")
+        return network
+    except (ValueError, TypeError, AttributeError) as error:
+        raise runs.UserError(
+            f"{path} is no embedding of images. Give one that was trained here."
+        ) from error
 
 
 def begin_with(model: Any, path: Path) -> None:
@@ -306,7 +300,7 @@ def begin_with(model: Any, path: Path) -> None:
     except ValueError as error:
         raise runs.UserError(
             f"{path} has another network than --network, --embedding_size and "
-            "the images ask for. Change these, or give another file."
+            "the images ask for. Give another file."
         ) from error
     head, other = model.get_layer("head"), saved.layers[-1]
     if isinstance(other, heads.AngularMargin) and head.units == other.units:
@@ -402,6 +396,8 @@ def fit(
 ) -> None:
     """Trains to the end, from wherever the folder's run stopped."""
     network, head = embedding_of(model), model.get_layer("head")
+    batches = training_batches(data, options, seed)
+    compile_model(model, options, options.epochs * len(batches))
 
     def measure(epoch: int, logs: dict[str, Any]) -> None:
         result = verify(network, data.x_test, data.pairs, options.mirror)
@@ -409,14 +405,11 @@ def fit(
         if options.head == "sphereface":
             logs["lambda"] = float(head.lambda_at(head.step - 1))
 
-    batches = training_batches(data, options, seed)
-    compile_model(model, options, options.epochs * len(batches))
-    first_epoch = runs.restore(model, folder, len(batches))
     try:
         model.fit(
             batches,
             epochs=options.epochs,
-            initial_epoch=first_epoch,
+            initial_epoch=runs.restore(model, folder, len(batches)),
             shuffle=False,
             callbacks=[
                 keras_mhe.callbacks.EnergyMonitor(**WATCHED),
@@ -438,15 +431,9 @@ def run(
     runs.write(folder / EMBEDDING, network.save)
     result = verify(network, data.x_test, data.pairs, options.mirror)
     draw(model, before, result, data.pairs.is_same, folder)
-    # The nearest class of 20,000 images at most, without a margin.
-    logits = model.get_layer("head")(network.output)
-    predictor, count = keras.Model(network.input, logits), len(data.y_train)
-    some = np.linspace(0, count - 1, min(count, 20_000)).astype(int)
-    nearest = embed(predictor, data.x_train, some, False).argmax(axis=1)
     history = runs.read_history(folder)
     metrics = {
         **scores_of(result),
-        "train_accuracy": float(np.mean(nearest == data.y_train[some])),
         "best_verification_accuracy": float(history["val_accuracy"].max()),
         "energy_gap": float(history["energy_gap"][-1]),
         "min_angle": float(history["min_angle"][-1]),
@@ -547,12 +534,9 @@ def load(options: Options) -> Identities:
         raise runs.UserError("--dataset folders needs --data_dir.")
     if (options.pairs_file is None) != (options.pairs_dir is None):
         raise runs.UserError("--pairs_file and --pairs_dir go together.")
-    return identities.load_identities(
-        options.data_dir,
-        pairs_file=options.pairs_file,
-        pairs_dir=options.pairs_dir,
-        num_pairs=options.num_pairs,
-    )
+    names = ("data_dir", "pairs_file", "pairs_dir", "num_pairs")
+    given = {name: getattr(options, name) for name in names}
+    return identities.load_identities(**given)
 
 
 def train(
@@ -573,13 +557,12 @@ def train(
         begin_with(model, start)
     with runs.open_run(folder, "sphereface_plus", seed, options) as finished:
         metrics = finished or run(model, options, seed, data, folder)
-    right, equal = metrics["verification_accuracy"], metrics["equal_error_rate"]
-    print(f"{folder}: {right:.2%} of the pairs, equal error rate {equal:.2%}")
+    print(f"{folder}: {metrics['verification_accuracy']:.2%} of the pairs")
     return folder
 
 
 def work(given: Options) -> None:
-    """Does what the options ask for."""
+    """Trains without and then with energy, or does what is asked instead."""
     if given.embed:
         return write_embeddings(given)
     if given.evaluate is not None:

@@ -119,19 +119,17 @@ def best_known(options: Options, count: int) -> tuple[float, str]:
 
 def by_constraint(options: Options, points: np.ndarray) -> np.ndarray:
     """Goes ten steps downhill after each step of the optimizer."""
-    descent = EnergyDescent(
-        10, rate=10.0, groups=options.starts, **options.form
-    )
-    sgd, steps = keras.optimizers.SGD(0.0), -(-options.steps // 10)
+    groups, sgd = options.starts, keras.optimizers.SGD(0.0)
+    descent = EnergyDescent(10, rate=10.0, groups=groups, **options.form)
+    steps = -(-options.steps // 10)
     return fitted(points, sgd, steps, kernel_constraint=descent)
 
 
 def by_regularizer(options: Options, points: np.ndarray) -> np.ndarray:
     """Trains with Adam, whose rate falls."""
     rate = keras.optimizers.schedules.CosineDecay(0.05, options.steps)
-    # Times the number of groups, over which the energy is a mean.
-    strength = float(options.starts)
-    mhe = MHE(strength, groups=options.starts, **options.form)
+    # Its strength makes up for the mean over the groups.
+    mhe = MHE(float(options.starts), groups=options.starts, **options.form)
     adam = keras.optimizers.Adam(rate)
     return fitted(points, adam, options.steps, kernel_regularizer=mhe)
 
@@ -159,13 +157,12 @@ def by_lbfgs(options: Options, points: np.ndarray) -> np.ndarray:
         gradient = keras.ops.convert_to_numpy(gradient)
         return float(value), gradient.ravel().astype("float64")
 
-    limits = {"maxiter": options.steps, "ftol": 1e-12, "gtol": 1e-8}
-    ends = [
-        optimize.minimize(
-            energy, start.ravel(), jac=True, method="L-BFGS-B", options=limits
-        ).x.reshape(options.dim, -1)
-        for start in np.split(points, options.starts, axis=1)
-    ]
+    given = {"method": "L-BFGS-B", "jac": True}
+    given["options"] = {"maxiter": options.steps, "ftol": 1e-12, "gtol": 1e-8}
+    ends = []
+    for start in np.split(points, options.starts, axis=1):
+        end = optimize.minimize(energy, start.ravel(), **given).x
+        ends.append(end.reshape(start.shape))
     return np.concatenate(ends, axis=1).astype("float32")
 
 
@@ -176,9 +173,7 @@ WAYS = {
 }
 
 
-def spread(
-    options: Options, count: int, bar: Any
-) -> tuple[dict[str, float], np.ndarray]:
+def spread(options: Options, count: int, bar: Any) -> tuple[Any, np.ndarray]:
     """Returns the lowest energy of each way, and the best points of all."""
     # All starts at once: groups of columns that do not meet each other.
     generator = np.random.default_rng((options.seed, count, options.dim))
@@ -218,9 +213,9 @@ def draw(axes: Any, points: np.ndarray, *, half_space: bool) -> None:
 def work(options: Options) -> None:
     """Spreads, prints, writes and draws."""
     options.output.mkdir(parents=True, exist_ok=True)
-    bar = keras.utils.Progbar(len(options.points) * len(options.ways))
-    width = 3.2 * len(options.points)
-    figure = Figure(figsize=(width, 3.4), layout="constrained")
+    pictures = len(options.points)
+    bar = keras.utils.Progbar(pictures * len(options.ways))
+    figure = Figure(figsize=(3.2 * pictures, 3.4), layout="constrained")
     figure.get_layout_engine().set(h_pad=0.1)
     columns = ["points", "best known", *options.ways, "difference", "angle"]
     rows, results = [columns, ["---"] * len(columns)], {}
@@ -231,16 +226,13 @@ def work(options: Options) -> None:
         scale = max(abs(known), 0.1 * math.comb(count, 2))
         excess = max(((e - known) / scale for e in energies.values()), key=abs)
         audit = analysis.audit_features(points.T, half_space=options.half_space)
-        rows.append(
-            [str(count), f"{known:.6f} ({kind})"]
-            + [f"{energy:.6f}" for energy in energies.values()]
-            + [f"{excess:+.1e}", f"{audit[0].min_angle:.2f}°"]
-        )
+        numbers = [f"{energy:.6f}" for energy in energies.values()]
+        numbers += [f"{excess:+.1e}", f"{audit[0].min_angle:.2f}°"]
+        rows.append([str(count), f"{known:.6f} ({kind})", *numbers])
         results[count] = {"best_known": known, "kind": kind, **energies}
         results[count]["points"] = points.T.tolist()
         if options.dim == 3:
-            size = (1, len(options.points), place)
-            axes = figure.add_subplot(*size, projection="3d")
+            axes = figure.add_subplot(1, pictures, place, projection="3d")
             draw(axes, points, half_space=options.half_space)
             axes.set_title(f"{count} points, {min(energies.values()):.4f}")
     settings = dataclasses.asdict(options) | {"output": str(options.output)}
