@@ -38,8 +38,6 @@ import data
 import keras_mhe
 from keras_mhe import constraints, initializers, regularizers
 
-# Options --------------------------------------------------------------------
-
 
 @dataclasses.dataclass(frozen=True)
 class Options(runs.Options):
@@ -116,35 +114,31 @@ def kernel_arguments(options: Options, *, is_output: bool) -> dict[str, Any]:
     As published, the classifier's term is ten times as strong and in full
     space, that of hidden layers (but for `mhe`) in half space.
     """
-    name, half_space = options.model_name, not is_output
+    name, form = options.model_name, {"half_space": not is_output}
     strength = options.strength * (10.0 if is_output else 1.0)
-    regularizer = keras.regularizers.L2(options.weight_decay / 2)
+    decay, term = keras.regularizers.L2(options.weight_decay / 2), None
     if name in ("mhe", "half_mhe"):
-        regularizer += keras_mhe.MHE.from_reference(
-            name, options.power_s, output_layer=is_output
-        )
+        published = keras_mhe.MHE.from_reference
+        term = published(name, options.power_s, output_layer=is_output)
     elif name == "orthogonal":
-        regularizer = regularizers.RegularizerSum(
-            [regularizer, OrthogonalColumns(strength)]
-        )
+        term = OrthogonalColumns(strength, mode="columns")
     elif name != "baseline":
-        regularizer += RELATIVES[name](strength, half_space=half_space)
+        term = RELATIVES[name](strength, **form)
     # He et al. as published: Keras' HeNormal is a truncated normal.
     initializer = keras.initializers.VarianceScaling(
         2.0, mode="fan_in", distribution="untruncated_normal"
     )
     if options.initializer == "minimum_energy":
-        initializer = initializers.MinimumEnergy(
-            initializer, half_space=half_space
-        )
+        initializer = initializers.MinimumEnergy(initializer, **form)
     constraint = {
         "none": None,
         "unit_sphere": constraints.UnitSphere(),
-        "descent": constraints.EnergyDescent(half_space=half_space),
-        "max_energy": constraints.MaxEnergy(gap=1.0, half_space=half_space),
+        "descent": constraints.EnergyDescent(**form),
+        "max_energy": constraints.MaxEnergy(gap=1.0, **form),
     }[options.constraint]
+    both = regularizers.RegularizerSum([decay, term]) if term else decay
     return {
-        "kernel_regularizer": regularizer,
+        "kernel_regularizer": both,
         "kernel_constraint": constraint,
         "kernel_initializer": initializer,
     }
@@ -154,13 +148,9 @@ def kernel_arguments(options: Options, *, is_output: bool) -> dict[str, Any]:
 class OrthogonalColumns(keras.regularizers.OrthogonalRegularizer):
     """`OrthogonalRegularizer` of Keras on a kernel as a matrix of neurons."""
 
-    def __init__(self, factor: float = 0.01, mode: str = "columns") -> None:
-        super().__init__(factor, mode)
-
     def __call__(self, inputs: Any) -> Any:
         """Returns the term of a kernel whose last axis counts the neurons."""
-        matrix = ops.reshape(inputs, (-1, inputs.shape[-1]))
-        return super().__call__(matrix)
+        return super().__call__(ops.reshape(inputs, (-1, inputs.shape[-1])))
 
 
 # CNN-9 ----------------------------------------------------------------------
@@ -175,19 +165,11 @@ def cnn9(shape: tuple[int, ...], num_classes: int, options: Options) -> Any:
     decay = keras.regularizers.L2(options.weight_decay / 2)
     momentum = 0.999 if options.recipe == "published" else 0.9
 
-    def convolution(
-        filters: float, size: int, padding: str, name: str
-    ) -> layers.Layer:
+    def convolution(count: float, size: int, padding: str, name: str) -> Any:
         # Each has its own initializer: one object draws the same each time.
-        is_output = name == "classifier"
-        return layers.Conv2D(
-            max(2, round(filters)),
-            size,
-            padding=padding,
-            use_bias=False,
-            name=name,
-            **kernel_arguments(options, is_output=is_output),
-        )
+        acting = kernel_arguments(options, is_output=name == "classifier")
+        given = {"padding": padding, "use_bias": False, "name": name}
+        return layers.Conv2D(max(2, round(count)), size, **given, **acting)
 
     images = keras.Input(shape, name="images")
     x = layers.Rescaling(1 / 128, offset=-127.5 / 128)(images)
@@ -195,11 +177,9 @@ def cnn9(shape: tuple[int, ...], num_classes: int, options: Options) -> Any:
         for index in (1, 2, 3):
             name = f"conv{block}_{index}"
             x = convolution(filters * options.width, 3, "same", name)(x)
-            normalization = layers.BatchNormalization(
-                momentum=momentum, beta_regularizer=decay,
-                gamma_regularizer=decay,
-            )  # fmt: skip
-            x = layers.ReLU()(normalization(x))
+            decays = {"beta_regularizer": decay, "gamma_regularizer": decay}
+            x = layers.BatchNormalization(momentum=momentum, **decays)(x)
+            x = layers.ReLU()(x)
         x = layers.MaxPooling2D()(x)
     x = convolution(256 * options.width, x.shape[1], "valid", "features")(x)
     x = convolution(num_classes, 1, "valid", "classifier")(x)
@@ -254,17 +234,14 @@ def random_crops(images: np.ndarray, generator: Any) -> np.ndarray:
     sides = ((0, 0), (border, border), (border, border), (0, 0))
     padded = np.pad(images, sides, "symmetric")
     places = generator.integers(0, 2 * border + 1, (len(images), 2))
-    return np.stack(
-        [
-            image[top : top + height, left : left + width]
-            for image, (top, left) in zip(padded, places, strict=True)
-        ]
-    )
+    crops = [
+        image[top : top + height, left : left + width]
+        for image, (top, left) in zip(padded, places, strict=True)
+    ]
+    return np.stack(crops)
 
 
-def training_batches(
-    x: np.ndarray, y: np.ndarray, options: Options, seed: int
-) -> runs.Batches:
+def training_batches(x: Any, y: Any, options: Options, seed: int) -> Any:
     """Returns augmented batches of images and one-hot labels."""
 
     def make(chosen: np.ndarray, generator: Any) -> tuple[Any, Any]:
@@ -289,29 +266,27 @@ def fit(
     model: Any,
     options: Options,
     seed: int,
-    training: tuple[np.ndarray, np.ndarray],
-    shown: tuple[np.ndarray, np.ndarray],
+    images: Any,
+    shown: Any,
     folder: Path,
 ) -> None:
     """Trains to the end, from wherever the folder's run stopped."""
     one_hot = np.eye(model.output_shape[1], dtype="float32")
-    x, labels = training
-    batches = training_batches(x, one_hot[labels], options, seed)
+    labels = one_hot[images.y_train]
+    batches = training_batches(images.x_train, labels, options, seed)
     compile_model(model, options, options.epochs * len(batches))
-    first_epoch = runs.restore(model, folder, len(batches))
     callbacks = [
         keras_mhe.callbacks.EnergyMonitor(**WATCHED, per_layer=True),
         *runs.callbacks(folder, batches),
     ]
     if options.model_name.endswith("mhe") and options.strength != 1:
         # The published terms have a strength of their own.
-        callbacks.insert(
-            0, keras_mhe.callbacks.StrengthSchedule(lambda _: options.strength)
-        )
+        schedule = keras_mhe.callbacks.StrengthSchedule
+        callbacks.insert(0, schedule(lambda _: options.strength))
     model.fit(
         batches,
         epochs=options.epochs,
-        initial_epoch=first_epoch,
+        initial_epoch=runs.restore(model, folder, len(batches)),
         validation_data=(shown[0].astype("float32"), one_hot[shown[1]]),
         validation_batch_size=500,
         shuffle=False,
@@ -320,19 +295,14 @@ def fit(
 
 
 def run(
-    options: Options,
-    seed: int,
-    images: data.Images,
-    shown: tuple[np.ndarray, np.ndarray],
-    folder: Path,
+    options: Options, seed: int, images: data.Images, shown: Any, folder: Path
 ) -> dict[str, Any]:
     """Trains, draws and measures a model; returns the metrics."""
     keras.utils.set_random_seed(seed)
     model = cnn9(images.x_train.shape[1:], images.num_classes, options)
     hidden = keras_mhe.audit(model, **WATCHED)
     classifier = keras_mhe.audit(model, layers=["classifier"])
-    training = (images.x_train, images.y_train)
-    fit(model, options, seed, training, shown, folder)
+    fit(model, options, seed, images, shown, folder)
     draw(model, hidden, classifier, folder)
     logits = model.predict(images.x_test, batch_size=500, verbose=0)
     history = runs.read_history(folder)
@@ -366,15 +336,11 @@ def draw(model: Any, hidden: Any, classifier: Any, folder: Path) -> None:
     runs.save_figure(figure, folder / "classifier.png")
 
 
-# The program ----------------------------------------------------------------
-
-
 def work(given: Options) -> None:
     """Runs each seed, or goes on with what there is."""
     images = data.load_images(given.dataset, given.data_dir)
-    shown = data.subset(
-        images.x_test, images.y_test, given.validation_size, seed=0
-    )
+    size, test = given.validation_size, (images.x_test, images.y_test)
+    shown = data.subset(*test, size, seed=0)
     published = given.recipe == "published"
     recipe = RECIPES["published" if published else given.dataset]
     options = runs.filled(given, recipe)
@@ -384,9 +350,8 @@ def work(given: Options) -> None:
     name = runs.name_of(given, title, without=named)
     root = given.output or Path("runs") / given.dataset
     for seed in given.seeds:
-        x, y = data.subset(
-            images.x_train, images.y_train, given.train_size, seed
-        )
+        training = (images.x_train, images.y_train)
+        x, y = data.subset(*training, given.train_size, seed)
         chosen = dataclasses.replace(images, x_train=x, y_train=y)
         folder = root / f"{name}_seed_{seed}"
         with runs.open_run(folder, "cifar100", seed, options) as finished:

@@ -52,22 +52,19 @@ class Method:
 def read_methods(folders: tuple[Path, ...]) -> list[Method]:
     """Reads all finished runs, in the order of the folders and their names."""
     methods: dict[str, Method] = {}
-    seen: set[Path] = set()
-    for folder in folders:
-        for path in sorted(folder.rglob(runs.SETTINGS)):
-            place = path.parent
-            settings = runs.read_json(path).get("settings")
-            if place in seen or not isinstance(settings, dict):
-                continue
-            seen.add(place)
-            if not (place / runs.METRICS).exists():
-                print(f"{place}: left out, not finished")
-                continue
-            seed = settings.pop("seed")
-            key = repr(sorted(settings.items()))
-            method = methods.setdefault(key, Method(settings, {}, []))
-            method.metrics[seed] = runs.read_json(place / runs.METRICS)
-            method.histories.append(runs.read_history(place))
+    found = [path for f in folders for path in sorted(f.rglob(runs.SETTINGS))]
+    for path in dict.fromkeys(found):
+        settings, place = runs.read_json(path).get("settings"), path.parent
+        if not isinstance(settings, dict):
+            continue
+        if not (place / runs.METRICS).exists():
+            print(f"{place}: left out, not finished")
+            continue
+        seed = settings.pop("seed")
+        key = repr(sorted(settings.items()))
+        method = methods.setdefault(key, Method(settings, {}, []))
+        method.metrics[seed] = runs.read_json(place / runs.METRICS)
+        method.histories.append(runs.read_history(place))
     if not methods:
         raise UserError(f"{', '.join(map(str, folders))}: no finished run.")
     return list(methods.values())
@@ -98,33 +95,23 @@ def values_of(method: Method, metric: str) -> dict[int, float]:
         return {s: float(m[metric]) for s, m in method.metrics.items()}
     except (KeyError, TypeError, ValueError) as error:
         known = next(iter(method.metrics.values()))
-        raise UserError(
-            f"--metrics {metric} is no number that all runs have. Known: "
-            f"{', '.join(known)}."
-        ) from error
+        problem = f"--metrics {metric} is no number that all runs have."
+        raise UserError(f"{problem} Known: {', '.join(known)}.") from error
 
 
-# The table ------------------------------------------------------------------
-
-
-def paired_difference(
-    values: dict[int, float], reference: dict[int, float]
-) -> str:
+def paired_difference(one: dict[int, float], other: dict[int, float]) -> str:
     """Mean difference of common seeds, and half of its 95 % interval."""
-    seeds = values.keys() & reference.keys()
-    differences = [values[seed] - reference[seed] for seed in seeds]
+    differences = [one[seed] - other[seed] for seed in one.keys() & other]
     if not differences:
         return "-"
-    if len(differences) == 1:
-        return f"{differences[0]:+.2g}"
-    quantile = stats.t.ppf(0.975, len(differences) - 1)
-    half = quantile * stats.sem(differences)
-    return f"{np.mean(differences):+.2g} ± {half:.2g}"
+    mean, freedom = f"{np.mean(differences):+.2g}", len(differences) - 1
+    if not freedom:
+        return mean
+    half = stats.t.ppf(0.975, freedom) * stats.sem(differences)
+    return f"{mean} ± {half:.2g}"
 
 
-def table_of(
-    methods: list[Method], labels: list[str], metrics: list[str]
-) -> str:
+def table_of(methods: list[Method], labels: list[str], metrics: Any) -> str:
     """Returns the comparison as a Markdown table."""
     first, *others = metrics
     reference = values_of(methods[0], first)
@@ -137,25 +124,17 @@ def table_of(
         difference = "-" if is_first else paired_difference(values, reference)
         means = [np.mean(list(values_of(method, m).values())) for m in others]
         seeds = " ".join(map(str, sorted(values)))
-        rows.append(
-            [label, seeds, f"{np.mean(numbers):.4g}", spread, difference]
-            + [f"{value:.4g}" for value in means]
-        )
+        row = [label, seeds, f"{np.mean(numbers):.4g}", spread, difference]
+        rows.append(row + [f"{value:.4g}" for value in means])
     rows.insert(1, ["---"] * len(rows[0]))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-# The picture ----------------------------------------------------------------
-
-
 def draw(methods: list[Method], labels: list[str], metric: str) -> Figure:
     """Draws a metric of each seed, and mean and range of each curve."""
-    curves = [
-        name
-        for name in methods[0].histories[0]
-        if "/" not in name
-        and all(name in h for m in methods for h in m.histories)
-    ]
+    histories = [h for method in methods for h in method.histories]
+    common = set.intersection(*map(set, histories))
+    curves = [n for n in histories[0] if n in common and "/" not in n]
     columns = 4
     count = -(-(len(curves) + 1) // columns)
     figure = Figure(figsize=(4.2 * columns, 3.4 * count), layout="constrained")
@@ -200,10 +179,8 @@ def work(options: Options) -> None:
     table = table_of(methods, labels, metrics)
     folder = options.output or options.folders[0]
     folder.mkdir(parents=True, exist_ok=True)
-    runs.write(
-        folder / "comparison.md", lambda place: place.write_text(table + "\n")
-    )
-    figure = draw(methods, labels, metrics[0])
+    path, figure = folder / "comparison.md", draw(methods, labels, metrics[0])
+    runs.write(path, lambda place: place.write_text(table + "\n"))
     picture = runs.save_figure(figure, folder / "comparison.png")
     print(f"{table}\n\n{picture}")
 

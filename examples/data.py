@@ -10,7 +10,6 @@ pickle is read here; Keras compares checksums before it opens an archive.
 import gzip
 import io
 import re
-import struct
 import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -121,16 +120,16 @@ def _load_with_keras(dataset: str) -> Images:
 
 def _read_idx(path: Path) -> np.ndarray:
     """Reads a compressed IDX file: number of axes, lengths, uint8 values."""
-    try:
-        with open_file(path) as file:
+    with open_file(path) as file:
+        try:
             content = gzip.decompress(file.read())
-        start = 4 + 4 * content[3]
-        shape = struct.unpack(f">{content[3]}I", content[4:start])
-        return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
-    except Exception as error:  # Whatever damage makes gzip and NumPy raise.
-        raise UserError(
-            f"{path} is no complete IDX file ({error}). Get it again."
-        ) from error
+            shape = np.frombuffer(content, ">u4", content[3], offset=4)
+            start = 4 + shape.nbytes
+            return np.frombuffer(content, "uint8", offset=start).reshape(shape)
+        except Exception as error:  # Whatever damage makes them raise.
+            raise UserError(
+                f"{path} is no complete IDX file ({error}). Get it again."
+            ) from error
 
 
 def _read_parts(
@@ -180,8 +179,9 @@ def _as_images(
 
 # Image files ----------------------------------------------------------------
 
-#: What Pillow may decode.
+#: What Pillow may decode, and how names of such files end.
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
 def open_file(path: str | Path) -> BinaryIO:
@@ -201,14 +201,12 @@ def find_images(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         return [folder]
+    hidden = re.compile(r"(^|/)(\.|__MACOSX/)")
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-        and not any(
-            part.startswith(".") or part == "__MACOSX"
-            for part in path.relative_to(folder).parts
-        )
+        if path.suffix.lower() in SUFFIXES
+        and not hidden.search(path.relative_to(folder).as_posix())
     )
 
 
@@ -282,12 +280,7 @@ class ImageFiles:
         )
 
 
-# Subsets --------------------------------------------------------------------
-
-
-def subset(
-    x: np.ndarray, y: np.ndarray, size: int | None, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
+def subset(x: Any, y: np.ndarray, size: int | None, seed: int) -> Any:
     """Draws images with labels, of each class alike as far as there are.
 
     With one seed a smaller subset is part of a larger one. A size of `None`

@@ -105,9 +105,8 @@ def load_glyphs(num_pairs: int = 6000) -> Identities:
     chosen = generator.permutation(len(characters))[:NUM_GLYPHS]
     x, y = [], []
     for label, index in enumerate(chosen):
-        for glyph in characters[index]:
-            x.append(_draw_glyph(glyph, generator))
-            y.append(label)
+        x += [_draw_glyph(glyph, generator) for glyph in characters[index]]
+        y += [label] * len(characters[index])
     images, labels = np.stack(x)[..., np.newaxis], np.array(y)
     is_trained = labels < GLYPHS_TO_TRAIN
     return Identities(
@@ -158,9 +157,7 @@ def _select_characters() -> list[list[Image.Image]]:
     return characters
 
 
-def _draw_glyph(
-    glyph: Image.Image, generator: np.random.Generator
-) -> np.ndarray:
+def _draw_glyph(glyph: Image.Image, generator: Any) -> np.ndarray:
     """Draws a glyph turned by up to 10 degrees, and otherwise changed."""
     # The longer side has 18 to 21 pixels, so a square stays in the image.
     turn, shear, side, x, y = generator.uniform(
@@ -193,7 +190,10 @@ def load_identities(
     Pairs are those of `pairs_file` (see `read_pairs`); without it they are of
     a tenth of the identities, which are held out.
     """
-    people = _find_people(data_dir)
+    people: dict[str, list[str]] = {}
+    for path in find_images(data_dir):
+        if path.parent.parent == data_dir:
+            people.setdefault(path.parent.name, []).append(str(path))
     if len(people) < 2 * FOLDS + 2:
         raise UserError(
             f"{data_dir} must hold folders of images of {2 * FOLDS + 2} "
@@ -215,15 +215,6 @@ def load_identities(
     x_train, y_train = _join(list(people.values()), x_test.shape[1:])
     source = str(data_dir)
     return Identities(x_train, y_train, len(people), x_test, pairs, source)
-
-
-def _find_people(data_dir: Path) -> dict[str, list[str]]:
-    """Returns the paths of the images in each folder that has some."""
-    people: dict[str, list[str]] = {}
-    for path in find_images(data_dir):
-        if path.parent.parent == data_dir:
-            people.setdefault(path.parent.name, []).append(str(path))
-    return people
 
 
 def _join(

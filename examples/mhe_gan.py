@@ -45,8 +45,6 @@ from keras_mhe import MHE
 from keras_mhe.functional import singular_values
 from keras_mhe.layers import SpectralNormalization, held_singular_vectors
 
-# Options --------------------------------------------------------------------
-
 
 @dataclasses.dataclass(frozen=True)
 class Options(runs.Options):
@@ -100,7 +98,7 @@ NOISE_SIZE = 128
 FILTERS = (512, 256, 128, 64)
 
 
-def energy_of(options: Options) -> keras.regularizers.Regularizer | None:
+def energy_of(options: Options) -> keras.Regularizer | None:
     """Returns the term of a kernel; the published ones are weak, near 1e-6."""
     if "mhe" not in options.variant:
         return None
@@ -145,9 +143,8 @@ def generator_of(shape: tuple[int, ...], width: float) -> keras.Model:
     x = layers.Reshape((side, side, filters[0]))(x)
     for index, count in enumerate(filters):
         if index > 0:
-            x = layers.Conv2DTranspose(
-                count, 4, 2, "same", **kernel(use_bias=False)
-            )(x)
+            more = kernel(use_bias=False)
+            x = layers.Conv2DTranspose(count, 4, 2, "same", **more)(x)
         x = layers.BatchNormalization(momentum=0.9, epsilon=2e-5)(x)
         x = layers.ReLU()(x)
     x = layers.Conv2D(shape[2], 3, padding="same", **kernel())(x)
@@ -260,25 +257,21 @@ class GAN(keras.Model):
         self.optimizer.apply(gradients, variables)
         return loss
 
-    if keras.backend.backend() == "jax":
-
-        def train_step(self, state: Any, batch: Any) -> tuple[Any, Any]:
-            """Returns logs and the new state: JAX wants a pure function."""
-            groups = (
-                self.trainable_variables, self.non_trainable_variables,
-                self.optimizer.variables, self.metrics_variables,
-            )  # fmt: skip
-            variables, values = map(keras.tree.flatten, (groups, state))
-            pairs = list(zip(variables, values, strict=True))
-            with keras.StatelessScope(pairs) as scope:
-                logs = self.step(batch)
-            current = scope.get_current_value
-            return logs, keras.tree.map_structure(current, groups)
-    else:
-
-        def train_step(self, batch: Any) -> dict[str, Any]:
-            """Returns the logs."""
+    def train_step(self, *state_and_batch: Any) -> Any:
+        """Returns logs; on JAX as a pure function, with the new state."""
+        *state, batch = state_and_batch
+        if not state:
             return self.step(batch)
+        groups = (
+            self.trainable_variables, self.non_trainable_variables,
+            self.optimizer.variables, self.metrics_variables,
+        )  # fmt: skip
+        variables, values = map(keras.tree.flatten, (groups, state))
+        pairs = list(zip(variables, values, strict=True))
+        with keras.StatelessScope(pairs) as scope:
+            logs = self.step(batch)
+        current = scope.get_current_value
+        return logs, keras.tree.map_structure(current, groups)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments, serialized."""
@@ -422,9 +415,7 @@ def at_most(count: int, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return data.subset(x, y, min(count, len(x)), seed=0)[0]
 
 
-def training_batches(
-    x: np.ndarray, options: Options, seed: int
-) -> runs.Batches:
+def training_batches(x: Any, options: Options, seed: int) -> runs.Batches:
     """Returns batches of real images, with noise for both updates."""
 
     def make(chosen: np.ndarray, generator: Any) -> Any:
@@ -535,9 +526,6 @@ def run(
     }
     runs.write_json(folder / runs.METRICS, metrics)
     return metrics
-
-
-# The program ----------------------------------------------------------------
 
 
 def work(given: Options) -> None:

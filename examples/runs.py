@@ -133,10 +133,8 @@ def main(
     except (UserError, ImportError) as error:
         message = str(error)
         if isinstance(error, ModuleNotFoundError):
-            message += (
-                ". In the folder of this repository run: pip install "
-                f'".[{extra}]"'
-            )
+            message += ". In the folder of this repository run: pip install "
+            message += f'".[{extra}]"'
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         message = f"{error}. {'Make room' if full else 'Correct the path'}."
@@ -185,10 +183,8 @@ def _claim(folder: Path, run: dict[str, Any]) -> None:
     path = folder / SETTINGS
     if not path.exists():
         if any(folder.glob("[!.]*")):
-            raise UserError(
-                f"{folder} holds files of something else. Give another "
-                "--output."
-            )
+            problem = f"{folder} holds files of something else."
+            raise UserError(f"{problem} Give another --output.")
         modules = ("keras_mhe", "keras", "numpy", run["backend"])
         versions = {name: sys.modules[name].__version__ for name in modules}
         write_json(path, {"settings": run, "versions": versions})
@@ -265,20 +261,16 @@ def read_history(folder: Path) -> dict[str, np.ndarray]:
 def rising_and_falling(rate: float, steps: int) -> Any:
     """Returns a schedule: up in a twentieth of the steps, then down."""
     warmup = max(1, steps // 20)
-    return keras.optimizers.schedules.CosineDecay(
-        rate / warmup,
-        max(1, steps - warmup),
-        warmup_target=rate,
-        warmup_steps=warmup,
-    )
+    rise = {"warmup_target": rate, "warmup_steps": warmup}
+    fall = max(1, steps - warmup)
+    return keras.optimizers.schedules.CosineDecay(rate / warmup, fall, **rise)
 
 
 class SaveModel(keras.callbacks.Callback):
     """Saves the model after each epoch, whole and finite.
 
-    `keras.callbacks.BackupAndRestore` writes weights in place, and after them
-    the number of the epoch: a kill in between repeats an epoch. Here the
-    optimizer's steps, in the same file, tell the epoch.
+    `BackupAndRestore` of Keras writes weights in place, and then the number of
+    the epoch. Here the optimizer's steps, in the same file, tell the epoch.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -295,9 +287,7 @@ class SaveModel(keras.callbacks.Callback):
         write(self.folder / MODEL, self.model.save)
 
 
-def callbacks(
-    folder: Path, batches: "Batches"
-) -> list[keras.callbacks.Callback]:
+def callbacks(folder: Path, batches: "Batches") -> list[Any]:
     """Returns what each training needs; list it after what adds logs."""
     return [
         keras.callbacks.LambdaCallback(
@@ -332,8 +322,7 @@ def restore(model: keras.Model, folder: Path, steps_per_epoch: int) -> int:
         if not _is_finite(model):
             raise ValueError("weights are not finite")
     except Exception as error:  # Whatever a damaged file makes Keras raise.
-        problem = f"cannot be loaded ({_first_line(error)})"
-        raise useless(path, problem) from error
+        raise useless(path, _loading_failed(error)) from error
     finished = int(model.optimizer.iterations) // steps_per_epoch
     # A kill before the model was written leaves a row too many.
     with open_file(history) as file:
@@ -350,8 +339,9 @@ def _is_finite(model: keras.Model) -> bool:
     return all(np.isfinite(array).all() for array in arrays)
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:200] or type(error).__name__
+def _loading_failed(error: Exception) -> str:
+    line = str(error).strip().split("\n")[0][:200]
+    return f"cannot be loaded ({line or type(error).__name__})"
 
 
 def load_model(path: Path) -> keras.Model:
@@ -362,15 +352,11 @@ def load_model(path: Path) -> keras.Model:
             raise ValueError("its name must end in .keras")
         return keras.models.load_model(path, compile=False)
     except Exception as error:  # Whatever a damaged file makes Keras raise.
-        raise UserError(
-            f"{path} cannot be loaded ({_first_line(error)}). Give the {MODEL} "
-            "of a run."
-        ) from error
+        problem = f"{path} {_loading_failed(error)}."
+        raise UserError(f"{problem} Give the {MODEL} of a run.") from error
 
 
-def random_flips(
-    images: np.ndarray, generator: np.random.Generator
-) -> np.ndarray:
+def random_flips(images: np.ndarray, generator: Any) -> np.ndarray:
     """Mirrors each image horizontally with probability one half."""
     is_flipped = generator.random(len(images)) < 0.5
     return np.where(is_flipped[:, None, None, None], images[:, :, ::-1], images)
@@ -423,8 +409,8 @@ class Batches(keras.utils.PyDataset):
             self._pass, self._order = number, generator.permutation(self.count)
         start = place * self.batch_size
         chosen = self._order[start : start + self.batch_size]
+        generator = np.random.default_rng((self.seed, step, 1))
         try:
-            generator = np.random.default_rng((self.seed, step, 1))
             return self.make(chosen, generator)
         except UserError as error:
             self.error = error

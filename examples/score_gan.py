@@ -26,8 +26,6 @@ import tyro
 
 import data
 
-# Options --------------------------------------------------------------------
-
 #: The Inception Score is the mean over so many parts of the images.
 PARTS = 10
 

@@ -48,8 +48,6 @@ from keras_mhe.metrics import Verification, verify_pairs
 
 EMBEDDING = "embedding.keras"
 
-# Options --------------------------------------------------------------------
-
 
 @dataclasses.dataclass(frozen=True)
 class Options(runs.Options):
@@ -137,9 +135,9 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 def published_training(options: Options) -> Any:
     """Returns the row of a training; heads but sphereface have that of 4."""
-    if options.pretrain_epochs == 0 and options.pretrained is None:
-        return PUBLISHED[0]
     margin = options.margin if options.head == "sphereface" else 4
+    if options.pretrain_epochs == 0 and options.pretrained is None:
+        margin = 0
     return PUBLISHED.get(margin, PUBLISHED[4])
 
 
@@ -162,16 +160,13 @@ def completed(given: Options) -> Options:
 def without_energy(given: Options) -> Options:
     """Returns the first training, which methods of one head do only once."""
     options = completed(given)
-    return dataclasses.replace(
-        given,
-        energy="none",
-        power_s=Options.power_s,
-        strength=Options.strength,
-        epochs=options.pretrain_epochs,
-        learning_rate=options.pretrain_learning_rate,
-        pretrain_epochs=0,
-        pretrain_learning_rate=None,
-    )
+    schedule = {
+        "epochs": options.pretrain_epochs, "pretrain_epochs": 0,
+        "learning_rate": options.pretrain_learning_rate,
+        "pretrain_learning_rate": None,
+    }  # fmt: skip
+    energy = {"power_s": Options.power_s, "strength": Options.strength}
+    return dataclasses.replace(given, energy="none", **energy, **schedule)
 
 
 # Heads ----------------------------------------------------------------------
@@ -187,11 +182,9 @@ HEADS: dict[str, tuple[Any, Any]] = {
 }
 
 
-def xavier() -> keras.initializers.Initializer:
+def xavier() -> keras.Initializer:
     """Returns Caffe's "xavier", new each time: one draws the same numbers."""
-    return keras.initializers.VarianceScaling(
-        1.0, mode="fan_in", distribution="uniform"
-    )
+    return keras.initializers.VarianceScaling(1.0, "fan_in", "uniform")
 
 
 def head_of(options: Options, num_identities: int) -> heads.AngularMargin:
@@ -230,15 +223,13 @@ def convolution(
 ) -> Any:
     """Applies a convolution of 3x3, and a PReLU with a slope per channel."""
     residual = keras.initializers.RandomNormal(stddev=0.01)
-    x = layers.Conv2D(
-        filters,
-        3,
-        strides=stride,
-        use_bias=stride == 2,
-        kernel_initializer=residual if stride == 1 else xavier(),
-        kernel_regularizer=decay,
-        name=name,
-    )(layers.ZeroPadding2D(1)(x))
+    kernel = {
+        "kernel_initializer": residual if stride == 1 else xavier(),
+        "kernel_regularizer": decay,
+    }
+    given = {"use_bias": stride == 2, "name": name, **kernel}
+    x = layers.ZeroPadding2D(1)(x)
+    x = layers.Conv2D(filters, 3, stride, **given)(x)
     slope = keras.initializers.Constant(0.25)
     return layers.PReLU(slope, decay, shared_axes=[1, 2])(x)
 
@@ -259,13 +250,9 @@ def embedding_network(shape: tuple[int, ...], options: Options) -> Any:
             y = convolution(x, filters, 1, decay, f"conv{stage}_{place}")
             y = convolution(y, filters, 1, decay, f"conv{stage}_{place + 1}")
             x = layers.Add()([x, y])
-    features = layers.Dense(
-        options.embedding_size,
-        kernel_initializer=xavier(),
-        kernel_regularizer=decay,
-        name="features",
-    )(layers.Flatten()(x))
-    return keras.Model(images, features, name="embedding")
+    kernel = {"kernel_initializer": xavier(), "kernel_regularizer": decay}
+    dense = layers.Dense(options.embedding_size, name="features", **kernel)
+    return keras.Model(images, dense(layers.Flatten()(x)), name="embedding")
 
 
 def build(shape: tuple[int, ...], count: int, options: Options) -> Any:
@@ -312,10 +299,7 @@ def begin_with(model: Any, path: Path) -> None:
 
 
 def embed(network: Any, images: Any, chosen: Any, mirror: bool) -> np.ndarray:
-    """Returns embeddings of chosen images, a row for each.
-
-    With `mirror` those of the mirror images are appended, as published.
-    """
+    """Returns embeddings of images, beside those of mirror images if asked."""
     parts = []
     for block in np.split(chosen, range(256, len(chosen), 256)):
         pixels = images[block].astype("float32")
@@ -333,10 +317,8 @@ def verify(network: Any, images: Any, pairs: Any, mirror: bool) -> Verification:
     features = embed(network, images, used, mirror)
     if not np.isfinite(features).all():
         raise runs.UserError("Embeddings are not finite: the model diverged.")
-    first, second = features[places.reshape(2, -1)]
-    return verify_pairs(
-        first, second, pairs.is_same, folds=pairs.folds, center=True
-    )
+    vectors = features[places.reshape(2, -1)]
+    return verify_pairs(*vectors, pairs.is_same, folds=pairs.folds, center=True)
 
 
 def scores_of(result: Verification) -> dict[str, float]:
@@ -375,9 +357,7 @@ def compile_model(model: Any, options: Options, total_steps: int) -> None:
     model.compile(optimizer, loss, metrics=["accuracy"])
 
 
-def training_batches(
-    data: Identities, options: Options, seed: int
-) -> runs.Batches:
+def training_batches(data: Identities, options: Options, seed: int) -> Any:
     """Returns batches of images with labels, and the labels again."""
 
     def make(chosen: np.ndarray, generator: Any) -> Any:
@@ -435,16 +415,12 @@ def run(
     metrics = {
         **scores_of(result),
         "best_verification_accuracy": float(history["val_accuracy"].max()),
-        "energy_gap": float(history["energy_gap"][-1]),
-        "min_angle": float(history["min_angle"][-1]),
+        **{n: float(history[n][-1]) for n in ("energy_gap", "min_angle")},
         "steps": int(model.optimizer.iterations),
         "images": data.source,
     }
     runs.write_json(folder / runs.METRICS, metrics)
     return metrics
-
-
-# Pictures -------------------------------------------------------------------
 
 
 def draw(
@@ -487,16 +463,15 @@ def evaluate(options: Options) -> None:
     network = embedding_of(runs.load_model(path), path)
     shape = network.input_shape[1:]
     if options.pairs_file is not None and options.pairs_dir is not None:
-        images, pairs = identities.read_pairs(
-            options.pairs_file, options.pairs_dir, shape
-        )
+        places = (options.pairs_file, options.pairs_dir)
+        images, pairs = identities.read_pairs(*places, shape)
     else:
         data = load(options)
         images, pairs = data.x_test, data.pairs
     if images.shape[1:] != shape:
         raise runs.UserError(
-            f"{path} takes images of the shape {shape}, those of the data set "
-            f"have {images.shape[1:]}. Give what it was trained on."
+            f"{path} takes images of the shape {shape}, received "
+            f"{images.shape[1:]}. Give what it was trained on."
         )
     result = verify(network, images, pairs, completed(options).mirror)
     scores = scores_of(result)
@@ -509,21 +484,16 @@ def write_embeddings(options: Options) -> None:
     """Writes embeddings of images, and their paths, to an NPZ file."""
     path, *places = options.embed
     network = embedding_of(runs.load_model(path), path)
-    found = [identities.find_images(place) for place in places]
-    files = [str(file) for some in found for file in some]
+    files = [str(f) for place in places for f in identities.find_images(place)]
     if not files:
         raise runs.UserError("--embed needs a model and at least one image.")
     images = identities.ImageFiles(files, shape=network.input_shape[1:])
     everything, mirror = np.arange(len(files)), completed(options).mirror
     features = embed(network, images.check(), everything, mirror)
     output = (options.output or Path("embeddings")).with_suffix(".npz")
-    runs.write(
-        output, lambda path: np.savez(path, embeddings=features, files=files)
-    )
+    save = functools.partial(np.savez, embeddings=features, files=files)
+    runs.write(output, save)
     print(f"{output}: {len(files)} embeddings of length {features.shape[1]}")
-
-
-# The program ----------------------------------------------------------------
 
 
 def load(options: Options) -> Identities:

@@ -91,14 +91,12 @@ PROVEN = {
 
 def best_known(options: Options, count: int) -> tuple[float, str]:
     """Returns an energy, and whether it is proven, found or only a bound."""
-    dim, power = options.dim, options.power
+    dim, power, pairs = options.dim, options.power, math.comb(count, 2)
     # Of the regular simplex, or of orthogonal lines.
-    lowest = analysis.minimum_energy(count, dim, **options.form)
-    lowest *= math.comb(count, 2)
-    if count <= dim or (count == dim + 1 and not options.half_space):
-        return lowest, "proven"
-    if options.half_space:
-        return lowest, "bound"
+    lowest = pairs * analysis.minimum_energy(count, dim, **options.form)
+    is_reached = count <= dim or (count == dim + 1 and not options.half_space)
+    if is_reached or options.half_space:
+        return lowest, "proven" if is_reached else "bound"
     code = PROVEN.get((count, dim))
     if dim == 2:
         code = [(math.cos(2 * math.pi * k / count), 1) for k in range(1, count)]
@@ -134,12 +132,10 @@ def by_regularizer(options: Options, points: np.ndarray) -> np.ndarray:
     return fitted(points, adam, options.steps, kernel_regularizer=mhe)
 
 
-def fitted(
-    points: np.ndarray, optimizer: Any, steps: int, **arguments: Any
-) -> np.ndarray:
+def fitted(points: np.ndarray, optimizer: Any, steps: int, **acts: Any) -> Any:
     """Trains a layer whose kernel holds the points, on zeros."""
     dim, columns = points.shape
-    layer = keras.layers.Dense(columns, use_bias=False, **arguments)
+    layer = keras.layers.Dense(columns, use_bias=False, **acts)
     model = keras.Sequential([keras.Input((dim,)), layer])
     layer.set_weights([points])
     model.compile(optimizer, "mse")
