@@ -59,8 +59,7 @@ class Options(runs.Options):
     """Aligns the largest face of each photograph."""
 
     places: tyro.conf.Positional[tuple[Path, ...]] = ()
-    """A folder of photographs, or one of them; and the folder of the aligned
-    images, outside of the first."""
+    """A folder of photographs, or one of them; the folder of aligned images."""
     min_confidence: float = 0.9  # Of a face, from 0 to 1; as published.
     example: Path | None = None
     """Instead, align the photograph of scikit-image and draw it there."""
@@ -68,9 +67,6 @@ class Options(runs.Options):
 
 class PhotoError(runs.UserError):
     """A photograph cannot be aligned; the message is the reason."""
-
-
-# Read -----------------------------------------------------------------------
 
 
 def read_photo(path: Path) -> Image.Image:
@@ -92,8 +88,6 @@ def read_photo(path: Path) -> Image.Image:
     except Exception as error:  # Whatever a damaged file makes Pillow raise.
         raise PhotoError(f"cannot be read: {error}") from error
 
-
-# Detect ---------------------------------------------------------------------
 
 #: From uint8 pixels to a row for each face: number of the image, left, top,
 #: right, bottom, confidence, five x, five y.
@@ -123,32 +117,23 @@ def mtcnn_detector(min_confidence: float) -> Detector:
 
 
 def largest_face(photo: Image.Image, detect: Detector) -> Any:
-    """Returns box and points, shapes `(4,)` and `(5, 2)`, of the largest face.
-
-    The published program takes the largest product of a box's lower right
-    coordinates.
-    """
+    """Returns the box `(4,)` and the points `(5, 2)` of the largest face."""
     factor = -(-max(photo.size) // MAX_SIDE)
     small = photo.reduce(factor) if factor > 1 else photo
     rows = detect(np.asarray(small)) if min(small.size) >= MIN_FACE else []
     if len(rows) == 0:
         raise PhotoError("no face found")
+    # Published is the largest product of a box's lower right coordinates.
     row = max(rows, key=lambda row: (row[3] - row[1]) * (row[4] - row[2]))
     points = (row[6:16].reshape(2, 5).T + 0.5) * factor - 0.5
     return row[1:5] * factor, points
 
 
-# Align ----------------------------------------------------------------------
-
-
 def fit(points: np.ndarray) -> Any:
-    """Returns the map from the aligned image, without reflection, to `points`.
-
-    As MATLAB's `cp2tform`: least squares, measured in the photograph.
-    """
+    """Returns the map from the aligned image to the photograph's `points`."""
     from skimage.transform import SimilarityTransform
 
-    if np.isfinite(points).all():
+    if np.isfinite(points).all():  # Least squares, as MATLAB's `cp2tform`.
         transform = SimilarityTransform.from_estimate(POINTS, points)
         if transform and transform.scale > 0:
             return transform
@@ -170,9 +155,6 @@ def align(photo: Image.Image, points: np.ndarray) -> np.ndarray:
     how = {"output_shape": (ROWS, COLUMNS), "order": 1, "preserve_range": True}
     pixels = warp(np.asarray(photo), to_photo, **how)
     return np.rint(pixels).astype("uint8")
-
-
-# The program ----------------------------------------------------------------
 
 
 def save(pixels: np.ndarray, path: Path) -> None:

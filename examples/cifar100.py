@@ -41,10 +41,7 @@ from keras_mhe import constraints, initializers, regularizers
 
 @dataclasses.dataclass(frozen=True)
 class Options(runs.Options):
-    """Trains CNN-9 with or without an energy of its neurons.
-
-    What is None by default comes from the recipe, but for sizes: of all images.
-    """
+    """Trains CNN-9 with or without energy; what is None is of the recipe."""
 
     model_name: Literal[
         "baseline", "mhe", "half_mhe", "compressive", "covering",
@@ -64,8 +61,8 @@ class Options(runs.Options):
     data_dir: Path | None = None
     """Zip file or folder of images, train/CLASS/NAME and test/CLASS/NAME;
     without it Keras downloads them."""
-    train_size: int | None = None  # Images, equally many of each class.
-    validation_size: int | None = None  # Test images for the curves.
+    train_size: int | None = None  # Of each class alike; None: all images.
+    validation_size: int | None = None  # Test images for curves; None: all.
     recipe: Literal["short", "published"] = "short"
     """Also of loss and schedule: for runs of minutes, or as published."""
     epochs: int | None = None
@@ -260,6 +257,7 @@ def training_batches(x: Any, y: Any, options: Options, seed: int) -> Any:
 
 #: All methods are watched in one form: power 2, in half space.
 WATCHED = {"power": 2, "half_space": True, "layers": ["conv*", "features"]}
+OUTPUT = {"layers": ["classifier"]}
 
 
 def fit(
@@ -301,7 +299,7 @@ def run(
     keras.utils.set_random_seed(seed)
     model = cnn9(images.x_train.shape[1:], images.num_classes, options)
     hidden = keras_mhe.audit(model, **WATCHED)
-    classifier = keras_mhe.audit(model, layers=["classifier"])
+    classifier = keras_mhe.audit(model, **OUTPUT)
     fit(model, options, seed, images, shown, folder)
     draw(model, hidden, classifier, folder)
     logits = model.predict(images.x_test, batch_size=500, verbose=0)
@@ -328,12 +326,11 @@ def draw(model: Any, hidden: Any, classifier: Any, folder: Path) -> None:
     gaps = {f"energy_gap/{row.layer}": row.gap for row in hidden}
     figure = runs.draw_history(runs.read_history(folder), titles, gaps)
     runs.save_figure(figure, folder / "training.png")
-    after = keras_mhe.audit(model, **WATCHED)
-    figure = keras_mhe.plots.angles(after, before=hidden)
-    runs.save_figure(figure, folder / "angles.png")
-    after = keras_mhe.audit(model, layers=["classifier"])
-    figure = keras_mhe.plots.angles(after, before=classifier)
-    runs.save_figure(figure, folder / "classifier.png")
+    pairs = {"angles": (hidden, WATCHED), "classifier": (classifier, OUTPUT)}
+    for name, (before, watched) in pairs.items():
+        after = keras_mhe.audit(model, **watched)
+        figure = keras_mhe.plots.angles(after, before=before)
+        runs.save_figure(figure, folder / f"{name}.png")
 
 
 def work(given: Options) -> None:
@@ -341,9 +338,8 @@ def work(given: Options) -> None:
     images = data.load_images(given.dataset, given.data_dir)
     size, test = given.validation_size, (images.x_test, images.y_test)
     shown = data.subset(*test, size, seed=0)
-    published = given.recipe == "published"
-    recipe = RECIPES["published" if published else given.dataset]
-    options = runs.filled(given, recipe)
+    recipe = given.dataset if given.recipe == "short" else "published"
+    options = runs.filled(given, RECIPES[recipe])
     has_power = given.model_name.endswith("mhe")
     title = given.model_name + (f"_{given.power_s}" if has_power else "")
     named = {"model_name", "power_s", "dataset", "data_dir", "seeds", "output"}

@@ -46,9 +46,6 @@ class Method:
     histories: list[dict[str, np.ndarray]]
 
 
-# Reading --------------------------------------------------------------------
-
-
 def read_methods(folders: tuple[Path, ...]) -> list[Method]:
     """Reads all finished runs, in the order of the folders and their names."""
     methods: dict[str, Method] = {}
@@ -72,21 +69,17 @@ def read_methods(folders: tuple[Path, ...]) -> list[Method]:
 
 def labels_of(methods: list[Method]) -> list[str]:
     """Names each method by the settings in which they differ."""
-    names = dict.fromkeys(name for m in methods for name in m.settings)
-    different = [
-        name
-        for name in names
-        if len({repr(m.settings.get(name)) for m in methods}) > 1
-    ]
-    return [
-        ", ".join(
-            str(value) if isinstance(value, str) else f"{name} {value}"
-            for name in different
-            if (value := method.settings.get(name)) is not None
-        )
-        or str(method.settings.get("program"))
-        for method in methods
-    ]
+    settings, labels = [method.settings for method in methods], []
+    names = dict.fromkeys(name for given in settings for name in given)
+    for given in settings:
+        parts = [
+            value if isinstance(value, str) else f"{name} {value}"
+            for name in names
+            if (value := given.get(name)) is not None
+            and any(other.get(name) != value for other in settings)
+        ]
+        labels.append(", ".join(parts) or str(given.get("program")))
+    return labels
 
 
 def values_of(method: Method, metric: str) -> dict[int, float]:

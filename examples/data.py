@@ -25,8 +25,6 @@ class UserError(Exception):
     """Something that the user can mend; the message says how."""
 
 
-# Images with labels ---------------------------------------------------------
-
 Dataset = Literal["digits", "fashion_mnist", "cifar10", "cifar100"]
 #: Where Debian's package dataset-fashion-mnist puts its files.
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
@@ -195,10 +193,7 @@ def open_file(path: str | Path) -> BinaryIO:
 
 
 def find_images(folder: Path) -> list[Path]:
-    """Finds images in all folders of a folder, sorted, but for hidden ones.
-
-    What is no folder is taken for an image.
-    """
+    """Finds images below a folder, sorted; what is no folder is an image."""
     if not folder.is_dir():
         return [folder]
     hidden = re.compile(r"(^|/)(\.|__MACOSX/)")
@@ -256,10 +251,7 @@ class ImageFiles:
     ) -> Any:
         where = f"{self._place}: {name}" if self._place else name
         try:
-            with (
-                self._open(name) as file,
-                Image.open(file, "r", FORMATS) as image,
-            ):
+            with self._open(name) as f, Image.open(f, "r", FORMATS) as image:
                 size, mode = (image.height, image.width), image.mode
                 shape = shape or (*size, 3)
                 if mode in ("L", "RGB") and size == shape[:2]:
@@ -283,8 +275,7 @@ class ImageFiles:
 def subset(x: Any, y: np.ndarray, size: int | None, seed: int) -> Any:
     """Draws images with labels, of each class alike as far as there are.
 
-    With one seed a smaller subset is part of a larger one. A size of `None`
-    takes all.
+    A smaller one is part of a larger one. A size of `None` takes all.
     """
     if size is None:
         return x, y

@@ -48,10 +48,7 @@ from keras_mhe.layers import SpectralNormalization, held_singular_vectors
 
 @dataclasses.dataclass(frozen=True)
 class Options(runs.Options):
-    """Trains a GAN with or without an energy of the discriminator's neurons.
-
-    What is None by default comes from the recipe.
-    """
+    """Trains a GAN with or without energy; what is None is of the recipe."""
 
     variant: Literal["baseline", "sn", "mhe", "sn_mhe"] = "sn_mhe"
     """What the discriminator has: nothing, spectral normalization (sn), an
@@ -113,10 +110,7 @@ def energy_of(options: Options) -> keras.Regularizer | None:
 
 
 def feature_maps(shape: tuple[int, ...], width: float) -> tuple[int, list[int]]:
-    """Returns the side of the smallest map, and filters of it and its doubles.
-
-    Sides are 4, 8, 16 and 32 with all of `FILTERS`, or 7, 14 and 28.
-    """
+    """Returns the side of the smallest map, and filters of all maps."""
     side, doublings = shape[0], 0
     while side % 2 == 0 and side > 4 and doublings < 3:
         side, doublings = side // 2, doublings + 1
@@ -125,8 +119,7 @@ def feature_maps(shape: tuple[int, ...], width: float) -> tuple[int, list[int]]:
             "Images must be square, with a side of 8, 16, 28, 32 or the like. "
             f"Received: {shape[0]} x {shape[1]} pixels. Convert them."
         )
-    filters = FILTERS[: doublings + 1]
-    return side, [max(2, round(count * width)) for count in filters]
+    return side, [max(2, round(n * width)) for n in FILTERS[: doublings + 1]]
 
 
 def kernel(**more: Any) -> dict[str, Any]:
@@ -192,8 +185,6 @@ class GAN(keras.Model):
     """Trains a generator and a discriminator against each other.
 
     `fit` takes real images in [-1, 1] and noise for each of the two updates.
-    The momentum of the average grows to its value, so early weights are soon
-    forgotten.
     """
 
     def __init__(
@@ -242,6 +233,7 @@ class GAN(keras.Model):
         for mean, value in zip(self.means, (loss, other), strict=True):
             mean.update_state(value)
         if self.average > 0:
+            # Early weights are soon forgotten.
             step = ops.cast(self.optimizer.iterations // 2, "float32")
             momentum = ops.minimum(self.average, step / (9 + step))
             pairs = (self.averaged_generator.weights, self.generator.weights)
@@ -327,10 +319,7 @@ LEAST_STEPS = 1_500
 
 
 def classifier_score(logits: np.ndarray) -> float:
-    """Exp of the mean divergence of labels from their mean.
-
-    From 1 to the number of classes; the Inception Score, if it is Inception.
-    """
+    """Exp of the mean divergence of labels from their mean, 1 or more."""
     logits = logits.astype("float64")
     log_p = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
     p = np.exp(log_p)
@@ -370,13 +359,8 @@ def train_classifier(images: data.Images) -> keras.Model:
     return model
 
 
-def scorer_of(
-    images: data.Images, count: int, root: Path
-) -> Callable[[np.ndarray], dict[str, float]]:
-    """Returns what scores uint8 images, by a classifier of the same data.
-
-    It is trained once, and kept in the folder of all runs.
-    """
+def scorer_of(images: data.Images, count: int, root: Path) -> Callable:
+    """Returns what scores images, by a classifier that all runs share."""
     path = root / f"classifier_{zlib.crc32(images.x_train):08x}.keras"
     root.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(root / ".classifier.lock"):  # Others wait for it.
@@ -400,9 +384,6 @@ def scorer_of(
         }
 
     return score
-
-
-# Images ---------------------------------------------------------------------
 
 
 def to_network(images: np.ndarray) -> np.ndarray:
@@ -429,9 +410,8 @@ def training_batches(x: Any, options: Options, seed: int) -> runs.Batches:
 def generate(generator: keras.Model, count: int, seed: int) -> np.ndarray:
     """Returns generated images, uint8, the same for a seed."""
     noise = np.random.default_rng((seed, 0, 2)).normal(size=(count, NOISE_SIZE))
-    noise = noise.astype("float32")
-    images = generator.predict(noise, batch_size=500, verbose=0)
-    return np.rint((images + 1) * 127.5).astype("uint8")
+    x = generator.predict(noise.astype("float32"), batch_size=500, verbose=0)
+    return np.rint((x + 1) * 127.5).astype("uint8")
 
 
 def write_images(images: np.ndarray, folder: Path, epoch: int) -> None:
@@ -514,8 +494,9 @@ def run(
     history = runs.read_history(folder)
     gaps = {f"energy_gap/{row.layer}": row.gap for row in before}
     for name, titles in PICTURES.items():
-        figure = runs.draw_history(history, titles, gaps)
-        runs.save_figure(figure, folder / name)
+        runs.save_figure(
+            runs.draw_history(history, titles, gaps), folder / name
+        )
     real = score(at_most(options.samples, images.x_test, images.y_test))
     metrics = {
         **{name: float(history[name][-1]) for name in (*real, "energy_gap")},
@@ -531,9 +512,9 @@ def run(
 def work(given: Options) -> None:
     """Runs each seed, or goes on with what there is."""
     images = data.load_images(given.dataset, given.data_dir)
-    published = given.recipe == "published"
-    recipe = RECIPES["published" if published else given.dataset]
-    options = runs.filled(given, dict(zip(RECIPE, recipe, strict=True)))
+    name = given.dataset if given.recipe == "short" else "published"
+    recipe = dict(zip(RECIPE, RECIPES[name], strict=True))
+    options = runs.filled(given, recipe)
     feature_maps(images.x_train.shape[1:], options.width)  # Can be refused.
     named = {"variant", "dataset", "data_dir", "seeds", "output"}
     name = runs.name_of(given, given.variant, without=named)

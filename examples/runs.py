@@ -76,10 +76,8 @@ class Options:
             for number in value if isinstance(value, tuple) else (value,):
                 is_number = type(number) in (int, float)  # And no bool.
                 if is_number and not least <= number < math.inf:
-                    raise ValueError(
-                        f"--{name} must be at least {least} and finite. "
-                        f"Received: {number}."
-                    )
+                    needed = f"--{name} must be at least {least} and finite."
+                    raise ValueError(f"{needed} Received: {number}.")
 
 
 def filled(options: Any, recipe: Mapping[str, Any]) -> Any:
@@ -169,12 +167,10 @@ def open_run(
     try:
         with filelock.FileLock(folder / ".lock", blocking=False):
             _claim(folder, json.loads(json.dumps(run, default=str)))
-            if (folder / METRICS).exists():
-                print(f"{folder}: finished before")
-                yield read_json(folder / METRICS)
-            else:
-                print(f"{folder}: training")
-                yield None
+            path = folder / METRICS
+            finished = read_json(path) if path.exists() else None
+            print(f"{folder}: {'finished before' if finished else 'training'}")
+            yield finished
     except filelock.Timeout as error:
         raise UserError(f"Another process works in {folder}.") from error
 
@@ -289,27 +285,24 @@ class SaveModel(keras.callbacks.Callback):
 
 def callbacks(folder: Path, batches: "Batches") -> list[Any]:
     """Returns what each training needs; list it after what adds logs."""
+
+    def begin(epoch: int, logs: Any) -> None:
+        batches.epoch = epoch
+
+    def end(epoch: int, logs: Any) -> None:
+        for name in [name for name in logs if "/" in name]:
+            logs.pop(name)  # Single layers stay out of the progress bar.
+
     return [
-        keras.callbacks.LambdaCallback(
-            on_epoch_begin=lambda epoch, logs: setattr(batches, "epoch", epoch)
-        ),
         keras.callbacks.TerminateOnNaN(raise_error=True),
         keras.callbacks.CSVLogger(str(folder / HISTORY), append=True),
         SaveModel(folder),
-        # Logs of single layers stay out of the progress bar.
-        keras.callbacks.LambdaCallback(
-            on_epoch_end=lambda epoch, logs: [
-                logs.pop(name) for name in list(logs) if "/" in name
-            ]
-        ),
+        keras.callbacks.LambdaCallback(on_epoch_begin=begin, on_epoch_end=end),
     ]
 
 
 def restore(model: keras.Model, folder: Path, steps_per_epoch: int) -> int:
-    """Loads the last finished epoch into a compiled model, if there is one.
-
-    Returns the number of finished epochs, for `initial_epoch`.
-    """
+    """Loads the last finished epoch, if there is one; returns their number."""
     path, history = folder / MODEL, folder / HISTORY
     if not path.exists():
         history.unlink(missing_ok=True)

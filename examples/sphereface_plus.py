@@ -51,10 +51,7 @@ EMBEDDING = "embedding.keras"
 
 @dataclasses.dataclass(frozen=True)
 class Options(runs.Options):
-    """Trains an embedding with a margin and an energy, and verifies pairs.
-
-    What is None by default comes from the recipe.
-    """
+    """Trains and verifies an embedding; what is None is of the recipe."""
 
     head: Literal[
         "softmax", "sphereface", "sphereface_r", "cosface", "arcface",
@@ -79,7 +76,7 @@ class Options(runs.Options):
     pairs_dir: Path | None = None  # Where the identities of pairs_file are.
     num_pairs: int = 6000  # Without a pairs_file.
     mirror: bool | None = None
-    """Mirror in training, append features of mirror images; None: folders."""
+    """Mirror in training, and append features of mirror images (folders)."""
     recipe: Literal["short", "published"] = "short"
     network: Literal["sphereface20", "sphereface4", "small"] | None = None
     """Published networks of 20 and 4 layers, or a small one."""
@@ -210,7 +207,8 @@ def head_of(options: Options, num_identities: int) -> heads.AngularMargin:
 
 # Networks -------------------------------------------------------------------
 
-#: Filters and residual units of each stage, which begins by halving the image.
+#: Filters and residual units of each stage, which begins by halving the image;
+#: there is no batch normalisation.
 NETWORKS = {
     "sphereface20": ((64, 128, 256, 512), (1, 2, 4, 1)),
     "sphereface4": ((64, 128, 256, 512), (0, 0, 0, 0)),
@@ -235,11 +233,7 @@ def convolution(
 
 
 def embedding_network(shape: tuple[int, ...], options: Options) -> Any:
-    """Builds a network from pixels in [0, 255] to embeddings.
-
-    A stage is a convolution of stride 2, and residual units of two more. There
-    is no batch normalisation.
-    """
+    """Builds a network from pixels in [0, 255] to embeddings."""
     decay = keras.regularizers.L2(options.weight_decay / 2)
     images = keras.Input(shape, name="images")
     x = layers.Rescaling(1 / 128, offset=-127.5 / 128)(images)
@@ -302,11 +296,10 @@ def embed(network: Any, images: Any, chosen: Any, mirror: bool) -> np.ndarray:
     """Returns embeddings of images, beside those of mirror images if asked."""
     parts = []
     for block in np.split(chosen, range(256, len(chosen), 256)):
-        pixels = images[block].astype("float32")
-        features = [network.predict_on_batch(pixels)]
+        views = [images[block].astype("float32")]
         if mirror:
-            mirrored = np.ascontiguousarray(pixels[:, :, ::-1])
-            features.append(network.predict_on_batch(mirrored))
+            views.append(np.ascontiguousarray(views[0][:, :, ::-1]))
+        features = [network.predict_on_batch(view) for view in views]
         parts.append(np.concatenate(features, axis=1))
     return np.concatenate(parts)
 
@@ -505,8 +498,7 @@ def load(options: Options) -> Identities:
     if (options.pairs_file is None) != (options.pairs_dir is None):
         raise runs.UserError("--pairs_file and --pairs_dir go together.")
     names = ("data_dir", "pairs_file", "pairs_dir", "num_pairs")
-    given = {name: getattr(options, name) for name in names}
-    return identities.load_identities(**given)
+    return identities.load_identities(**{n: getattr(options, n) for n in names})
 
 
 def train(

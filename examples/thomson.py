@@ -186,9 +186,6 @@ def spread(options: Options, count: int, bar: Any) -> tuple[Any, np.ndarray]:
     return energies, ends[min(ends)]
 
 
-# Table and picture ----------------------------------------------------------
-
-
 def draw(axes: Any, points: np.ndarray, *, half_space: bool) -> None:
     """Draws the polyhedron of points, or of lines: opposites are grey."""
     axes.scatter(*points, color="C3", s=30)
