@@ -465,6 +465,15 @@ def build(shape: tuple[int, ...], options: Options) -> GAN:
     return gan
 
 
+def draw(history: Any, before: Any, folder: Path) -> None:
+    """Draws the logs, and the gaps of an earlier audit."""
+    gaps = {f"energy_gap/{row.layer}": row.gap for row in before}
+    for name, titles in PICTURES.items():
+        runs.save_figure(
+            runs.draw_history(history, titles, gaps), folder / name
+        )
+
+
 def run(
     options: Options, seed: int, images: data.Images, score: Any, folder: Path
 ) -> dict[str, Any]:
@@ -492,11 +501,7 @@ def run(
     )
     runs.write(folder / "generator.keras", gan.averaged_generator.save)
     history = runs.read_history(folder)
-    gaps = {f"energy_gap/{row.layer}": row.gap for row in before}
-    for name, titles in PICTURES.items():
-        runs.save_figure(
-            runs.draw_history(history, titles, gaps), folder / name
-        )
+    draw(history, before, folder)
     real = score(at_most(options.samples, images.x_test, images.y_test))
     metrics = {
         **{name: float(history[name][-1]) for name in (*real, "energy_gap")},

@@ -31,6 +31,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
+INSTALL = "In the folder of this repository run: pip install "
 try:
     import filelock
     import keras
@@ -45,8 +46,7 @@ try:
 except (ImportError, ValueError) as _error:  # The second of Keras' backend.
     # Programs import this module first, so this is all that a user sees.
     print(
-        f"{_error}. Set KERAS_BACKEND to tensorflow, jax or torch. In the "
-        "folder of this repository run: pip install "
+        f"{_error}. Set KERAS_BACKEND to tensorflow, jax or torch. {INSTALL}"
         f'".[examples,{os.environ.get("KERAS_BACKEND", "tensorflow")}]"',
         file=sys.stderr,
     )
@@ -104,35 +104,32 @@ def main(
     options_class: type[Any],
     work: Callable[[Any], None],
     arguments: list[str] | None = None,
-    *,
     extra: str = "examples",
 ) -> int:
-    """Reads the options and works; what the user can mend ends in one line.
+    """Works; what the user can mend ends in one line, and exit code 2.
 
-    Returns the exit code: 2 for unusable input or a full disk, as for wrong
-    options. The `extra` brings the packages that the program needs.
+    The `extra` brings the packages that the program needs.
     """
     program = Path(inspect.getfile(work)).name
-    options = tyro.cli(
-        options_class, prog=program, args=arguments, use_underscores=True
-    )
+    how = {"prog": program, "args": arguments, "use_underscores": True}
+    options = tyro.cli(options_class, **how)
 
     def stop(*_: Any) -> None:
         # At once: all files are whole, a KeyboardInterrupt may get lost in a
         # framework, and one that still compiles may crash when Python ends.
-        text = f"\n{program}: stopped. The same command goes on.\n"
-        os.write(2, text.encode())
+        os.write(
+            2, f"\n{program}: stopped. The same command goes on.\n".encode()
+        )
         os._exit(130)
 
     before = signal.signal(signal.SIGINT, stop)
     try:
         work(options)
         return 0
+    except ModuleNotFoundError as error:
+        message = f'{error}. {INSTALL}".[{extra}]"'
     except (UserError, ImportError) as error:
         message = str(error)
-        if isinstance(error, ModuleNotFoundError):
-            message += ". In the folder of this repository run: pip install "
-            message += f'".[{extra}]"'
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         message = f"{error}. {'Make room' if full else 'Correct the path'}."
@@ -408,9 +405,6 @@ class Batches(keras.utils.PyDataset):
         except UserError as error:
             self.error = error
             raise
-
-
-# Pictures -------------------------------------------------------------------
 
 
 def save_figure(figure: Figure, path: Path) -> Path:

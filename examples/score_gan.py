@@ -61,9 +61,6 @@ def read_samples(path: Path) -> np.ndarray:
     return images
 
 
-# Inception ------------------------------------------------------------------
-
-
 def load_inception(folder: Path) -> Callable[[np.ndarray], Any]:
     """Returns a function from images in [0, 255] to logits and features."""
     import tensorflow as tf
@@ -101,9 +98,6 @@ def outputs_of(network: Callable[[np.ndarray], Any], images: np.ndarray) -> Any:
         found.append([output.numpy() for output in network(batch)])
         bar.add(len(batch))
     return map(np.concatenate, zip(*found, strict=True))
-
-
-# Scores ---------------------------------------------------------------------
 
 
 def import_tfgan() -> Any:
