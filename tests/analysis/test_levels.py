@@ -8,73 +8,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 from keras import ops
-from scipy.special import digamma, gammaln
 
 from keras_mhe.analysis import (
     energy_bound,
     energy_gap,
     minimum_energy,
-    optimal_cosine,
     random_energy,
 )
-from keras_mhe.functional import hyperspherical_energy, lowered_energy
+from keras_mhe.functional import lowered_energy
 from keras_mhe.functional._levels import random_excess
 from support import numpy_reference
 
 pytestmark = pytest.mark.once
 
-DIMS = (2, 3, 4, 8, 27, 64, 576, 4608)
 FORMS = [
     {"power": power, "distance": distance, "half_space": half_space}
     for power in (0, 0.5, 1, 2)
     for distance in ("euclidean", "angular")
     for half_space in (False, True)
 ]
-
-
-def riesz_level(dim, power):
-    """Mean of `r**-power` for random directions, by Gamma functions."""
-    return math.exp(
-        (dim - power - 2) * math.log(2)
-        + gammaln(dim / 2)
-        + gammaln((dim - 1 - power) / 2)
-        - 0.5 * math.log(math.pi)
-        - gammaln(dim - 1 - power / 2)
-    )
-
-
-def log_level(dim):
-    psi = digamma((dim - 1) / 2) - digamma(dim - 1)
-    return -math.log(2) - psi / 2
-
-
-@pytest.mark.parametrize("dim", DIMS)
-def test_logarithmic_level(dim):
-    actual = random_energy(2, dim, power=0)
-    np.testing.assert_allclose(actual, log_level(dim), rtol=1e-12, atol=1e-14)
-
-
-@pytest.mark.parametrize("dim", DIMS)
-@pytest.mark.parametrize("power", [0.5, 0.9, 1, 1.5, 2, 3.7, 6])
-def test_riesz_level(dim, power):
-    actual = random_energy(2, dim, power=power)
-    if power >= dim - 1:
-        assert actual == math.inf
-    else:
-        np.testing.assert_allclose(actual, riesz_level(dim, power), rtol=1e-10)
-
-
-def test_the_numbers_on_record():
-    assert random_energy(2, 8, power=2) == pytest.approx(0.6, rel=1e-9)
-    assert random_energy(2, 64, power=2) == pytest.approx(0.5082, abs=5e-5)
-
-
-@pytest.mark.parametrize("power", [0, 0.5])
-def test_angular_level_on_the_circle(power):
-    # Angles of the circle are uniform on [0, pi].
-    exact = 1 - math.log(math.pi) if power == 0 else 2 / math.sqrt(math.pi)
-    actual = random_energy(2, 2, power=power, distance="angular")
-    np.testing.assert_allclose(actual, exact, rtol=1e-9)
 
 
 def test_levels_of_all_sizes():
@@ -142,35 +94,6 @@ def test_no_gap_of_energies_too_small_for_a_float():
 
 
 @pytest.mark.parametrize("form", FORMS, ids=str)
-def test_minimum_is_attained(form):
-    if form["half_space"]:
-        # Orthonormal, and three lines in the plane at 60 degrees.
-        angles = np.arange(3) * math.pi / 3
-        plane = np.stack([np.cos(angles), np.sin(angles)])
-        codes = [np.eye(4), np.eye(6)[:, :3], plane]
-    else:
-        codes = [np.eye(4) - 0.25, np.eye(3) - 1 / 3]
-    for code in codes:
-        dim = np.linalg.matrix_rank(code)
-        energy = numpy_reference.energy(code, **form)
-        num_neurons = code.shape[1]
-        np.testing.assert_allclose(
-            minimum_energy(num_neurons, max(int(dim), 2), **form),
-            energy,
-            rtol=1e-7,
-        )
-
-
-@pytest.mark.parametrize("form", FORMS, ids=str)
-@pytest.mark.parametrize(("num_neurons", "dim"), [(2, 2), (5, 4), (9, 4)])
-def test_random_directions_are_above_the_minimum(form, num_neurons, dim):
-    lowest = minimum_energy(num_neurons, dim, **form)
-    for seed in range(5):
-        weights = np.random.default_rng(seed).normal(size=(dim, num_neurons))
-        assert numpy_reference.energy(weights, **form) >= lowest
-
-
-@pytest.mark.parametrize("form", FORMS, ids=str)
 def test_gap_is_0_at_the_minimum_and_1_at_random(form):
     lowest = minimum_energy(7, 5, **form)
     random = random_energy(7, 5, **form)
@@ -192,15 +115,6 @@ def test_small_gaps_of_wide_layers(form):
     for gap in (-0.01, 0.001, 0.5):
         found = energy_gap(lowest + gap * excess, *sizes, **form)
         assert found == pytest.approx(gap, abs=1e-8)
-
-
-@pytest.mark.parametrize("form", FORMS, ids=str)
-def test_excess_of_the_reference_is_a_difference(form):
-    weights = np.random.default_rng(1).normal(size=(4, 7))
-    energy = numpy_reference.fast_energy(weights, **form)
-    cosine = optimal_cosine(7, 4, half_space=form["half_space"])
-    excess = numpy_reference.excess(weights, cosine, **form)
-    assert energy - excess == pytest.approx(minimum_energy(7, 4, **form))
 
 
 @pytest.mark.parametrize("level", [random_energy, minimum_energy])
@@ -260,15 +174,22 @@ def test_attained_bounds_are_energies(form, num_neurons, dim):
 
 @pytest.mark.parametrize("form", FORMS, ids=str)
 @pytest.mark.parametrize(("num_neurons", "dim"), [(3, 4), (6, 3), (7, 3)])
-def test_no_directions_are_below_the_bound(form, num_neurons, dim):
-    bound = energy_bound(num_neurons, dim, **form)
-    if bound is None:
-        return
-    rng = np.random.default_rng(3)
-    for _ in range(20):
-        rows = rng.normal(size=(num_neurons, dim))
+def test_no_directions_are_below_the_minimum(form, num_neurons, dim):
+    lowest = minimum_energy(num_neurons, dim, **form)
+    for seed in range(10):
+        rows = np.random.default_rng(seed).normal(size=(num_neurons, dim))
         energy = numpy_reference.energy(rows, neuron_axis=0, **form)
-        assert energy > bound.energy
+        assert energy > lowest
+
+
+@pytest.mark.parametrize("distance", ["euclidean", "angular"])
+@pytest.mark.parametrize("power", [0, 2])
+def test_equiangular_lines_attain_the_bound(distance, power):
+    form = {"power": power, "distance": distance, "half_space": True}
+    angles = np.arange(3) * math.pi / 3  # In the plane at 60 degrees.
+    lines = np.stack([np.cos(angles), np.sin(angles)])
+    energy = numpy_reference.energy(lines, **form)
+    assert minimum_energy(3, 2, **form) == pytest.approx(energy, rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -294,15 +215,13 @@ def test_angles_in_full_space_are_proven_for_two_neurons():
 
 
 @pytest.mark.parametrize("half_space", [False, True])
-@pytest.mark.parametrize(
-    ("num_neurons", "dim"), [(5, 8), (9, 8), (12, 6), (7, 3), (10, 4)]
-)
+@pytest.mark.parametrize(("num_neurons", "dim"), [(5, 8), (9, 8), (7, 3)])
 def test_descent_ends_at_the_bound_or_above(num_neurons, dim, half_space):
     form = {"power": 1, "half_space": half_space}
     rng = np.random.default_rng(11)
     start = rng.normal(size=(dim, num_neurons)).astype("float32")
-    lowest = lowered_energy(start, rate=1.0, steps=400, **form)
-    energy = float(ops.convert_to_numpy(hyperspherical_energy(lowest, **form)))
+    lowest = lowered_energy(start, rate=1.0, steps=200, **form)
+    energy = numpy_reference.energy(ops.convert_to_numpy(lowest), **form)
     bound = energy_bound(num_neurons, dim, **form)
     assert energy > bound.energy * (1.0 - 1e-5)
     if bound.is_attained:

@@ -93,21 +93,3 @@ def test_optimizer_goes_on():
         np.testing.assert_array_equal(old, keras.ops.convert_to_numpy(new))
     loss(model)
     assert int(model.optimizer.iterations) == steps + 1
-
-
-def test_mixed_precision():
-    previous = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_float16")
-    try:
-        model = model_of()
-    finally:
-        keras.config.set_dtype_policy(previous)
-    regularize(model, MHE(1.0))
-    assert np.isfinite(loss(model))
-
-
-def test_before_compile():
-    model = model_of()
-    regularize(model, MHE(1.0))
-    model.compile(keras.optimizers.SGD(0.0), "mse", loss_weights=[0.0])
-    assert loss(model) == pytest.approx(total(model.losses), rel=1e-5)
