@@ -1,6 +1,5 @@
 """`EnergyMonitor`: the keys and numbers that it adds to the logs."""
 
-import csv
 import re
 from statistics import fmean
 
@@ -11,14 +10,12 @@ from keras import layers
 
 import keras_mhe
 from keras_mhe import MHE
-from keras_mhe.analysis import energy_gap, neuron_kernels
 from keras_mhe.callbacks import EnergyMonitor
-from keras_mhe.functional import hyperspherical_energy
-from support.tensors import as_float
 
 RNG = np.random.default_rng(0)
 INPUTS = RNG.normal(size=(16, 8)).astype("float32")
 TARGETS = RNG.normal(size=(16, 2)).astype("float32")
+TOTALS = {"energy", "energy_gap", "min_angle"}
 FORM = {"power": 1, "distance": "angular", "half_space": True}
 
 
@@ -41,103 +38,47 @@ def fit(model, *callbacks, inputs=INPUTS, **options):
     ).history  # fmt: skip
 
 
-def measured(model, form):
-    """Energies and gaps of the present weights, without the callback."""
-    energies, gaps = {}, {}
-    for kernel in neuron_kernels(model):
-        energy = as_float(
-            hyperspherical_energy(
-                kernel.variable, neuron_axis=kernel.neuron_axis, **form
-            )
-        )
-        energies[kernel.name] = energy
-        gaps[kernel.name] = energy_gap(
-            energy, kernel.num_neurons, kernel.dim, **form
-        )
-    return energies, gaps
-
-
 def test_keys_in_every_epoch():
-    history = fit(model_of(), EnergyMonitor())
-    assert set(history) == {"loss", "energy", "energy_gap", "min_angle"}
+    monitor = EnergyMonitor()
+    history = fit(model_of(), monitor, validation_data=(INPUTS, TARGETS))
+    assert set(history) == {"loss", "val_loss", *TOTALS}
     assert all(len(values) == 3 for values in history.values())
-
-
-def test_keys_with_validation():
-    history = fit(
-        model_of(), EnergyMonitor(), validation_data=(INPUTS, TARGETS)
-    )
-    assert set(history) == {
-        "loss",
-        "val_loss",
-        "energy",
-        "energy_gap",
-        "min_angle",
-    }
-
-
-@pytest.mark.parametrize("form", [{"power": 2}, FORM], ids=str)
-def test_last_values_are_those_of_the_final_weights(form):
-    model = model_of()
-    history = fit(model, EnergyMonitor(per_layer=True, **form))
-    energies, gaps = measured(model, form)
-    assert set(energies) == {"first", "second"}
-    assert set(history) == {
-        "loss",
-        "energy",
-        "energy_gap",
-        "min_angle",
-        *(f"energy/{name}" for name in energies),
-        *(f"min_angle/{name}" for name in energies),
-        *(f"energy_gap/{name}" for name in gaps),
-    }
-    for name in energies:
-        np.testing.assert_allclose(
-            history[f"energy/{name}"][-1], energies[name], rtol=1e-6
-        )
-        np.testing.assert_allclose(
-            history[f"energy_gap/{name}"][-1], gaps[name], rtol=1e-4
-        )
-    np.testing.assert_allclose(
-        history["energy"][-1], fmean(energies.values()), rtol=1e-6
-    )
-    np.testing.assert_allclose(
-        history["energy_gap"][-1], fmean(gaps.values()), rtol=1e-4
-    )
-
-
-def test_initial_is_measured_before_the_first_step():
-    model = model_of()
-    monitor = EnergyMonitor(per_layer=True, **FORM)
-    assert monitor.initial == {}
-    energies, gaps = measured(model, FORM)
-    history = fit(model, monitor)
-    assert set(monitor.initial) == set(history) - {"loss"}
-    assert monitor.initial["energy/first"] == pytest.approx(energies["first"])
-    assert monitor.initial["energy_gap"] == pytest.approx(
-        fmean(gaps.values()), rel=1e-4
-    )
-    assert monitor.initial["energy/first"] != history["energy/first"][-1]
-
-
-def test_values_are_python_floats():
-    monitor = EnergyMonitor(per_layer=True)
-    history = fit(model_of(), monitor)
     for values in (monitor.initial.values(), *history.values()):
         assert all(type(value) is float for value in values)
 
 
-def test_csv_logger_after_it(tmp_path):
-    target = tmp_path / "log.csv"
-    history = fit(
-        model_of(),
-        EnergyMonitor(),
-        keras.callbacks.CSVLogger(str(target)),
-    )
-    with target.open() as file:
-        rows = list(csv.DictReader(file))
-    assert [float(row["energy"]) for row in rows] == history["energy"]
-    assert [float(row["energy_gap"]) for row in rows] == history["energy_gap"]
+def per_layer(rows):
+    """What the monitor logs of each row of an audit."""
+    return {
+        f"{key}/{row.layer}": value
+        for row in rows
+        for key, value in (
+            ("energy", row.energy),
+            ("energy_gap", row.gap),
+            ("min_angle", row.min_angle),
+        )
+    }
+
+
+@pytest.mark.parametrize("form", [{"power": 2}, FORM], ids=str)
+def test_initial_and_last_values_are_those_of_an_audit(form):
+    model = model_of()
+    monitor = EnergyMonitor(per_layer=True, **form)
+    assert monitor.initial == {}
+    before = keras_mhe.audit(model, **form)
+    history = fit(model, monitor)
+    after = keras_mhe.audit(model, **form)
+    last = {key: values[-1] for key, values in history.items()}
+    assert last.pop("loss") > 0.0
+    for found, rows in ((monitor.initial, before), (last, after)):
+        expected = {
+            "energy": fmean(row.energy for row in rows),
+            "energy_gap": fmean(row.gap for row in rows),
+            "min_angle": min(row.min_angle for row in rows),
+            **per_layer(rows),
+        }
+        assert found == pytest.approx(expected, rel=1e-4)
+    assert monitor.initial["energy/first"] != last["energy/first"]
 
 
 def test_kernels_without_a_random_level_have_no_gap():
@@ -149,6 +90,22 @@ def test_kernels_without_a_random_level_have_no_gap():
     assert history["energy_gap"] == history["energy_gap/second"]
     without = fit(model_of(2), EnergyMonitor(power=7), inputs=inputs)
     assert set(without) == {"loss", "energy", "min_angle"}
+    # With angles in full space only two neurons have a proven minimum.
+    angular = EnergyMonitor(distance="angular", per_layer=True)
+    history = fit(model_of(), angular)
+    assert "energy_gap/first" not in history
+    assert history["energy_gap"] == history["energy_gap/second"]
+
+
+def test_every_second_epoch():
+    histories = []
+    for every in (1, 2):
+        keras.utils.set_random_seed(0)
+        monitor = EnergyMonitor(every=every)
+        histories.append(fit(model_of(), monitor)["energy"])
+    _, second, _ = histories[0]
+    assert histories[1] == [monitor.initial["energy"], second, second]
+    assert len({monitor.initial["energy"], *histories[0]}) == 4
 
 
 def test_it_can_be_used_for_a_second_fit():
@@ -233,33 +190,6 @@ def test_wrong_layers(names, message):
         fit(nested_model(), EnergyMonitor(layers=names))
 
 
-def test_angles_are_those_of_the_audit():
-    model = model_of()
-    history = fit(model, EnergyMonitor(per_layer=True))
-    rows = keras_mhe.audit(model)
-    for row in rows:
-        angle = history[f"min_angle/{row.layer}"][-1]
-        assert angle == pytest.approx(row.min_angle, rel=1e-6)
-    assert history["min_angle"][-1] == min(r.min_angle for r in rows)
-
-
-def test_every_second_epoch():
-    model = model_of()
-    monitor = EnergyMonitor(every=2)
-    each = EnergyMonitor()
-    measured = keras.callbacks.LambdaCallback(
-        on_train_begin=lambda logs: (
-            each.set_model(model) or each.on_train_begin()
-        ),
-        on_epoch_end=lambda epoch, logs: seen.append(each._measure()["energy"]),
-    )
-    seen = []
-    history = fit(model, monitor, measured)
-    first = monitor.initial["energy"]
-    assert history["energy"] == [first, seen[1], seen[1]]
-    assert len({first, *seen}) == 4
-
-
 def test_keys_stay_when_weights_are_no_longer_numbers():
     model = model_of()
 
@@ -325,10 +255,3 @@ def test_lora_is_measured_as_it_is():
     row = keras_mhe.audit(model)[0]
     assert history["energy/first"][-1] == pytest.approx(row.energy, rel=1e-5)
     assert len(set(history["energy/first"])) == 3
-
-
-def test_no_gap_is_claimed_with_angles_in_full_space():
-    history = fit(model_of(), EnergyMonitor(distance="angular", per_layer=True))
-    assert "energy_gap/first" not in history
-    # Two neurons have a proven minimum with angles too.
-    assert history["energy_gap"] == history["energy_gap/second"]
