@@ -1,58 +1,18 @@
-"""The constraints `EnergyDescent` and `MaxEnergy` while a layer trains."""
+"""The constraint `MaxEnergy`: levels, gaps, and kernels without either."""
 
-import json
-
-import keras
 import numpy as np
 import pytest
-from keras import layers, ops
 
 from keras_mhe.analysis import energy_gap
-from keras_mhe.constraints import EnergyDescent, MaxEnergy
+from keras_mhe.constraints import MaxEnergy
 from keras_mhe.functional import hyperspherical_energy
-from support.constrained_layers import CASES, TRAINED, trained_kernel
-from support.tensors import as_float
+from support.tensors import as_array, as_float
 
 RNG = np.random.default_rng(0)
 
 
-def as_array(tensor):
-    return ops.convert_to_numpy(tensor)
-
-
 def energy(kernel, **form):
     return as_float(hyperspherical_energy(as_array(kernel), **form))
-
-
-@pytest.mark.parametrize(("case", "way", "policy"), TRAINED)
-def test_descent_while_training(case, way, policy):
-    form = CASES[case][-1]
-    options = {"steps": 2, "rate": 0.5, "half_space": True, **form}
-    form = {"half_space": True, **form}
-    _, free = trained_kernel(case, None, way, policy)
-    before, kernel = trained_kernel(case, EnergyDescent(**options), way, policy)
-    assert kernel.dtype == "float32"
-    assert not np.allclose(as_array(kernel), before)
-    assert np.isfinite(as_array(kernel)).all()
-    if case == "one neuron":
-        np.testing.assert_allclose(as_array(kernel), as_array(free), atol=1e-5)
-        return
-    assert energy(kernel, **form) < energy(before, **form)
-    assert energy(kernel, **form) < energy(free, **form)
-
-
-@pytest.mark.parametrize(("case", "way", "policy"), TRAINED)
-def test_level_holds_after_training(case, way, policy):
-    form = CASES[case][-1]
-    before, kernel = trained_kernel(case, None, way, policy, steps=1)
-    # Halfway to what a long descent finds.
-    lowest = energy(EnergyDescent(200, rate=1.0, **form)(before), **form)
-    limit = 0.5 * (energy(before, **form) + lowest)
-    constraint = MaxEnergy(limit, steps=50, **form)
-    before, kernel = trained_kernel(case, constraint, way, policy)
-    assert energy(kernel, **form) <= limit + 1e-6 * abs(limit)
-    assert kernel.dtype == "float32"
-    assert not np.allclose(as_array(kernel), before)
 
 
 def test_level_by_a_gap():
@@ -110,43 +70,3 @@ def test_a_gap_needs_a_random_level():
     kernel = RNG.normal(size=(3, 6)).astype("float32")
     with pytest.raises(ValueError, match="`power` below 2"):
         MaxEnergy(gap=0.5, power=2)(kernel)
-
-
-@pytest.mark.parametrize(
-    "constraint",
-    [
-        EnergyDescent(3, rate=0.2, power=0, distance="angular"),
-        EnergyDescent(half_space=True, neuron_axis=(0, 1), groups=2),
-        MaxEnergy(0.7, block_size=64),
-        MaxEnergy(gap=0.2, steps=3),
-    ],
-)
-def test_saved_in_a_model(constraint, tmp_path):
-    config = constraint.get_config()
-    assert json.loads(json.dumps(config)) == config
-    model = keras.Sequential(
-        [keras.Input((3,)), layers.Dense(4, kernel_constraint=constraint)]
-    )
-    model.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
-    restored = loaded.layers[0].kernel_constraint
-    assert type(restored) is type(constraint)
-    assert restored.get_config() == config
-
-
-@pytest.mark.parametrize(
-    ("make", "arguments", "message"),
-    [
-        (EnergyDescent, {"steps": 1.5}, "`steps` must be an integer >= 1"),
-        (EnergyDescent, {"rate": -1}, "`rate` must be a finite real"),
-        (EnergyDescent, {"distance": "l1"}, "`distance` must be one of"),
-        (EnergyDescent, {"half_space": 1}, "`half_space` must be True or"),
-        (MaxEnergy, {}, "Exactly one of `limit` and `gap`"),
-        (MaxEnergy, {"limit": 1.0, "gap": 1.0}, "Exactly one of"),
-        (MaxEnergy, {"gap": -0.1}, "`gap` must be a finite real number >= 0"),
-        (MaxEnergy, {"limit": "low"}, "`limit` must be a finite real number"),
-    ],
-)
-def test_wrong_arguments(make, arguments, message):
-    with pytest.raises(ValueError, match=message):
-        make(**arguments)

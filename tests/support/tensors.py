@@ -1,6 +1,9 @@
-"""Tensors of the active backend as Python numbers."""
+"""Tensors of the active backend as Python numbers and NumPy arrays."""
 
+import numpy as np
 from keras import ops
+
+from support import numpy_reference
 
 
 def as_float(tensor):
@@ -8,6 +11,17 @@ def as_float(tensor):
     return float(ops.convert_to_numpy(tensor))
 
 
+def as_array(tensor):
+    """The values of a tensor or variable."""
+    return ops.convert_to_numpy(tensor)
+
+
 def total(losses):
     """Sum of a list of scalar tensors."""
     return sum(as_float(loss) for loss in losses)
+
+
+def lengths(kernel, neuron_axis=-1):
+    """Euclidean lengths of a kernel's neurons."""
+    rows = numpy_reference.neuron_vectors(as_array(kernel), neuron_axis)
+    return np.array([np.linalg.norm(row) for row in rows])
