@@ -56,22 +56,6 @@ def imports_of(path):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-@pytest.mark.once
-def test_there_is_something_to_check():
-    assert {
-        "keras_mhe.analysis",
-        "keras_mhe.callbacks",
-        "keras_mhe.constraints",
-        "keras_mhe.functional",
-        "keras_mhe.initializers",
-        "keras_mhe.layers",
-        "keras_mhe.losses",
-        "keras_mhe.metrics",
-        "keras_mhe.regularizers",
-    } <= set(SUBPACKAGES)
-    assert "keras_mhe.functional.hyperspherical_energy" in CALLABLES
-
-
 def test_top_level_names():
     assert sorted(keras_mhe.__all__) == keras_mhe.__all__
     for name in keras_mhe.__all__:

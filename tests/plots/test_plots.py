@@ -59,11 +59,6 @@ def test_angles_before_and_after():
     assert 0 <= box.x0 < box.x1 <= figure.bbox.x1
 
 
-def test_angles_of_neurons_without_directions():
-    figure = plots.angles(audit_features(np.zeros((3, 4))))
-    assert figure.axes[0].patches[0].get_data().values.sum() == 0
-
-
 def test_comparison():
     before, after = audit_features(RANDOM), audit_features(ORTHOGONAL)
     figure = plots.comparison(before, after)
@@ -132,13 +127,6 @@ def test_a_layer_has_one_colour_in_all_panels():
     assert gap.lines[0].get_color() == by_name["wide"]
 
 
-def test_history_is_taken_as_it_is():
-    history = keras.callbacks.History()
-    history.history = {"energy": [1.0, 0.5]}
-    (axes,) = plots.energies(history).axes
-    np.testing.assert_array_equal(axes.lines[0].get_ydata(), [1.0, 0.5])
-
-
 def test_ticks_of_small_and_large_gaps():
     before, after = audit_features(RANDOM), audit_features(ORTHOGONAL)
     small = plots.comparison(before, after, labels=("random", "frame"))
@@ -153,15 +141,27 @@ def test_ticks_of_small_and_large_gaps():
     assert texts == ["random", "frame", "bound", "random", "at most"]
 
 
-def test_no_optimum_is_drawn_where_none_is_proven():
-    found = audit_features(RANDOM, distance="angular")
-    assert found[0].bound == "not proven"
-    assert lines_of(plots.angles(found).axes[0], "C3") == []
+@pytest.mark.parametrize(
+    ("living", "form", "expected"),
+    [
+        (12, {}, np.degrees(np.arccos(-1 / 11))),
+        (6, {}, np.degrees(np.arccos(-1 / 5))),
+        (12, {"distance": "angular"}, None),
+        (0, {}, None),
+    ],
+)
+def test_optimum_is_drawn_where_it_is_proven(living, form, expected):
+    features = np.where(np.arange(12)[:, None] < living, ORTHOGONAL, 0.0)
+    (axes,) = plots.angles(audit_features(features, **form)).axes
+    drawn = [line.get_xdata()[0] for line in lines_of(axes, "C3")]
+    assert drawn == ([] if expected is None else pytest.approx([expected]))
 
 
 def test_a_part_of_an_audit():
     found = audit_features(RANDOM)
     assert len(plots.angles(found[:1]).axes) == 1
+    with pytest.raises(ValueError, match="`after` must hold a layer"):
+        plots.angles(found[:0])
 
 
 def test_logs_of_something_else():
@@ -184,7 +184,9 @@ def test_sphere():
 
 
 def test_sphere_of_other_axes():
-    figure = plots.sphere(RNG.normal(size=(5, 3, 1)), neuron_axis=(0, 2))
+    figure = plots.sphere(
+        RNG.normal(size=(5, 3, 1)), neuron_axis=(np.int64(0), 2)
+    )
     (points,) = figure.axes[0].collections
     assert np.stack(points._offsets3d).shape == (3, 5)
 
@@ -208,12 +210,6 @@ def test_wrong_arguments_of_a_sphere(arguments, message):
         plots.sphere(np.eye(3), **arguments)
 
 
-def test_axes_as_integers_of_numpy():
-    figure = plots.sphere(np.ones((5, 3)), neuron_axis=np.int64(0))
-    (points,) = figure.axes[0].collections
-    assert np.stack(points._offsets3d).shape == (3, 5)
-
-
 def test_a_model_in_place_of_its_audit():
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)])
     found = keras_mhe.audit(model)
@@ -228,17 +224,14 @@ def test_a_model_in_place_of_its_audit():
             draw()
 
 
-def test_an_audit_without_layers():
-    with pytest.raises(ValueError, match="`after` must hold a layer"):
-        plots.angles(audit_features(RANDOM)[:0])
-
-
 def test_pictures_can_be_written(tmp_path):
     before, after = audit_features(RANDOM), audit_features(ORTHOGONAL)
+    history = keras.callbacks.History()
+    history.history = {"energy": [1.0, 0.5]}
     figures = [
         plots.angles(after, before=before),
         plots.comparison(before, after),
-        plots.energies({"energy": [1.0, 0.5]}),
+        plots.energies(history),
         plots.sphere(np.eye(3)),
     ]
     for number, figure in enumerate(figures):
@@ -259,15 +252,6 @@ def test_names_are_drawn_as_they_are():
     assert energies.legends[0].get_texts()[0].get_text() == shown
     for figure in (angles, comparison, energies):
         figure.canvas.draw()  # A formula would not be one of matplotlib's.
-
-
-def test_optimum_is_that_of_the_living():
-    features = np.array(ORTHOGONAL)
-    features[6:] = 0.0
-    (axes,) = plots.angles(audit_features(features)).axes
-    (optimum,) = lines_of(axes, "C3")
-    expected = np.degrees(np.arccos(-1 / 5))
-    np.testing.assert_allclose(optimum.get_xdata(), expected)
 
 
 def test_the_library_does_not_need_matplotlib():

@@ -217,12 +217,3 @@ def test_on_a_phone(page):
         assert browser.get_log("browser") == []
     finally:
         browser.quit()
-
-
-def test_a_broken_page_would_be_noticed(browser, tmp_path):
-    """The log that the other tests find empty does hold errors."""
-    broken = tmp_path / "broken.html"
-    broken.write_text("<script>nothing.at.all;</script>")
-    browser.get(broken.as_uri())
-    (entry,) = browser.get_log("browser")
-    assert "nothing is not defined" in entry["message"]
