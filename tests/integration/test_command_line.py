@@ -24,9 +24,16 @@ from keras_mhe._command_line import main
 pytestmark = pytest.mark.once
 
 
+#: Without the working folder, as for an installed command.
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": str(Path(keras_mhe.__file__).parents[1]),
+}
+
+
 @pytest.fixture(name="saved")
 def saved_model(tmp_path):
-    keras.utils.set_random_seed(0)
+    """A model and its file, at a name that tells nothing of it."""
     model = keras.Sequential(
         [
             keras.Input((8,)),
@@ -59,51 +66,29 @@ def test_table(saved, capsys):
 def test_options(saved, capsys):
     model, path = saved
     status = run(
-        "audit", path, "--power", "1", "--distance", "angular",
-        "--half-space", "--layers", "hid*",
+        "audit", "--layers", "hid*", "--layers", "classes", path,
+        "--power", "1", "--distance", "angular", "--half_space",
     )  # fmt: skip
     assert status == 0
-    found = keras_mhe.audit(
-        model, power=1, distance="angular", half_space=True, layers=["hidden"]
-    )
-    assert capsys.readouterr().out == f"{found}\n"
-
-
-def test_half_space_with_a_low_line(saved, capsys):
-    model, path = saved
-    assert run("audit", path, "--half_space") == 0
-    found = keras_mhe.audit(model, half_space=True)
+    found = keras_mhe.audit(model, power=1, distance="angular", half_space=True)
     assert capsys.readouterr().out == f"{found}\n"
 
 
 def test_a_table_that_nobody_reads_to_its_end(saved, tmp_path):
-    _, path = saved
     page = tmp_path / "report.html"
     program = (
         "import sys, keras_mhe._command_line as command_line; "
         "sys.exit(command_line.main(sys.argv[1:]))"
     )
+    arguments = ["audit", saved[1], "--html", page, "--fail-above", "0"]
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            program,
-            "audit",
-            path,
-            "--html",
-            page,
-            "--fail-above",
-            "0",
-        ],
+        [sys.executable, "-c", program, *arguments],
         stdout=writer,
         stderr=subprocess.PIPE,
         text=True,
-        env={
-            **os.environ,
-            "PYTHONPATH": str(Path(keras_mhe.__file__).parents[1]),
-        },
+        env=ENVIRONMENT,
     )
     os.close(writer)
     assert done.returncode == 3
@@ -165,6 +150,8 @@ def test_dead_neurons_fail(died, capsys):
     told = capsys.readouterr()
     assert told.err == "keras-mhe: hidden: 60 of 64 neurons are dead\n"
     assert "few living: fewer than 3" in told.out
+    assert run(*arguments, "--fail-above", "0.2", "--allow-dead") == 0
+    assert capsys.readouterr().err == ""
     # Some are no reason for leaving out the gap.
     kernel = np.random.default_rng(1).normal(size=(8, 64))
     kernel[:, :1] = 0.0
@@ -174,57 +161,6 @@ def test_dead_neurons_fail(died, capsys):
     first, second = capsys.readouterr().err.splitlines()
     assert first == "keras-mhe: hidden: 1 of 64 neurons is dead"
     assert second.startswith("keras-mhe: hidden: gap 0.876, not")
-
-
-@pytest.mark.parametrize("option", ["--allow-dead", "--allow_dead"])
-def test_dead_neurons_that_are_allowed(died, capsys, option):
-    arguments = ("--half-space", "--layers", "hidden", option)
-    assert run("audit", died[1], *arguments, "--fail-above", "0.2") == 0
-    assert capsys.readouterr().err == ""
-
-
-def test_a_limit_that_no_layer_can_be_asked_for(saved, capsys):
-    _, path = saved
-    arguments = ("--distance", "angular", "--fail-above", "0")
-    assert run("audit", path, *arguments) == 2
-    assert "no layer can have a gap here" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("limit", ["nan", "inf", "much"])
-def test_limit_that_is_no_number(saved, limit):
-    with pytest.raises(SystemExit) as raised:
-        run("audit", saved[1], "--fail-above", limit)
-    assert raised.value.code == 2
-
-
-def test_missing_file(tmp_path, capsys):
-    path = tmp_path / "nothing.keras"
-    assert run("audit", path) == 2
-    assert error_of(capsys) == f"keras-mhe: {path}: there is no such file."
-
-
-def test_foreign_file(tmp_path, capsys):
-    path = tmp_path / "model.keras"
-    path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
-    assert run("audit", path) == 2
-    assert "not a model in Keras' format, or damaged" in error_of(capsys)
-
-
-def test_foreign_archive(tmp_path, capsys):
-    path = tmp_path / "model.keras"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("config.json", "{}")
-    assert run("audit", path) == 2
-    assert "no model of Keras, without metadata.json" in error_of(capsys)
-
-
-@pytest.mark.parametrize("share", [0.3, 0.9])
-def test_cut_file(saved, capsys, share):
-    _, path = saved
-    content = path.read_bytes()
-    path.write_bytes(content[: int(share * len(content))])
-    assert run("audit", path) == 2
-    assert "damaged" in error_of(capsys)
 
 
 def parts_of(path):
@@ -248,81 +184,181 @@ def configured(path, **changes):
     pack(path, {**parts, "config.json": json.dumps(config)})
 
 
-def test_a_packed_file_is_read(saved, capsys):
-    model, path = saved
-    pack(path, parts_of(path))
-    assert run("audit", path) == 0
-    assert capsys.readouterr().out == f"{keras_mhe.audit(model)}\n"
+def with_arrays(**options):
+    """Adds an array of 4 GiB of which nothing is stored."""
+
+    def spoil(path):
+        parts = parts_of(path)
+        weights = io.BytesIO(parts["model.weights.h5"])
+        with h5py.File(weights, "a") as file:
+            file.create_dataset("x", (2**15, 2**15), "float32", **options)
+        pack(path, {**parts, "model.weights.h5": weights.getvalue()})
+
+    return spoil
 
 
-def test_a_small_file_that_unpacks_to_much(saved, capsys, monkeypatch):
-    _, path = saved
-    parts = parts_of(path)
-    monkeypatch.setattr(_model_files, "_ALWAYS_ALLOWED", 2**16)
-    monkeypatch.setattr(zipfile.ZipExtFile, "read", None)  # Not begun.
-    pack(path, {**parts, "model.weights.h5": bytes(2**22)})
-    assert run("audit", path) == 2
-    assert "unpacks to 4,19" in error_of(capsys)
+def with_config(content):
+    return lambda path: pack(path, {**parts_of(path), "config.json": content})
 
 
-def test_a_part_that_is_larger_than_its_header_says(saved, capsys):
-    _, path = saved
+def with_less_in_its_header(path):
     pack(path, {**parts_of(path), "model.weights.h5": bytes(123_456)})
     size, less = struct.pack("<L", 123_456), struct.pack("<L", 1000)
     path.write_bytes(path.read_bytes().replace(size, less))
-    assert run("audit", path) == 2
-    assert "damaged, model.weights.h5 is not whole" in error_of(capsys)
 
 
-def test_a_method_of_packing_that_is_not_bounded(saved, capsys):
+def with_other_weights(path):
+    content = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        start = archive.getinfo("model.weights.h5").header_offset + 3000
+    content[start : start + 40] = bytes(
+        byte ^ 255 for byte in content[start : start + 40]
+    )
+    path.write_bytes(content)
+
+
+def with_code(path):
+    keras.Sequential(
+        [keras.Input((4,)), layers.Lambda(lambda x: x), layers.Dense(3)]
+    ).save(path)
+
+
+def cut_to(share):
+    def spoil(path):
+        content = path.read_bytes()
+        path.write_bytes(content[: int(share * len(content))])
+
+    return spoil
+
+
+def a_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+#: What happens to a file, and what is said of it then.
+SPOILED = {
+    "missing": (Path.unlink, "there is no such file."),
+    "folder": (a_folder, "a folder; give the .keras file."),
+    "foreign": (
+        lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100)),
+        "not a model in Keras' format, or damaged",
+    ),
+    "another archive": (
+        lambda path: pack(path, {"config.json": "{}"}),
+        "no model of Keras, without metadata.json",
+    ),
+    "cut early": (cut_to(0.3), "damaged"),
+    "cut late": (cut_to(0.9), "damaged"),
+    "other bytes": (
+        with_other_weights,
+        "damaged, model.weights.h5 is not whole",
+    ),
+    "larger than told": (
+        with_less_in_its_header,
+        "damaged, model.weights.h5 is not whole",
+    ),
+    "another packing": (
+        lambda path: pack(path, parts_of(path), zipfile.ZIP_BZIP2),
+        "packed by a method that Keras does not use",
+    ),
+    "large arrays": (with_arrays(), "model.weights.h5 unpacks to 4,294,96"),
+    "packed arrays": (
+        with_arrays(compression="gzip"),
+        "holds packed arrays, which Keras does not",
+    ),
+    "deep configuration": (
+        with_config(b"[" * 10**5 + b"]" * 10**5),
+        "recursion",
+    ),
+    "long configuration": (
+        with_config(b"[" + b"[]," * 2**24 + b"[]]"),
+        "config.json unpacks to 50,331,652",
+    ),
+    "many units": (
+        lambda path: configured(path, units=10**12),
+        "its layers ask for weights of 32,000,000,0",
+    ),
+    "code": (with_code, "not loaded, because it holds code"),
+    "no kernels": (
+        lambda path: keras.Sequential([keras.Input((4,)), layers.ReLU()]).save(
+            path
+        ),
+        "`model` must have at least one kernel",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SPOILED)
+def test_files_that_are_refused(name, saved, capsys):
     _, path = saved
-    pack(path, parts_of(path), zipfile.ZIP_BZIP2)
-    assert run("audit", path) == 2
-    assert "packed by a method that Keras does not use" in error_of(capsys)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({}, "model.weights.h5 unpacks to 4,294,96"),
-        ({"compression": "gzip"}, "holds packed arrays, which Keras does not"),
-    ],
-)
-def test_arrays_that_take_more_than_is_stored(saved, capsys, options, message):
-    _, path = saved
-    parts = parts_of(path)
-    weights = io.BytesIO(parts["model.weights.h5"])
-    with h5py.File(weights, "a") as file:
-        file.create_dataset("x", (2**15, 2**15), "float32", **options)
-    pack(path, {**parts, "model.weights.h5": weights.getvalue()})
-    assert run("audit", path) == 2
-    assert message in error_of(capsys)
-
-
-def test_a_configuration_that_asks_for_much(saved, capsys):
-    _, path = saved
-    configured(path, units=10**12)
+    spoil, message = SPOILED[name]
+    spoil(path)
     add_weight = keras.Layer.add_weight
     assert run("audit", path) == 2
-    assert "its layers ask for weights of 32,000,000,0" in error_of(capsys)
+    assert message in error_of(capsys)
     assert keras.Layer.add_weight is add_weight
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("name", "message"),
     [
-        (b"[" * 10**5 + b"]" * 10**5, "recursion"),
-        (b"[" + b"[]," * 2**24 + b"[]]", "config.json unpacks to 50,331,652"),
+        ("model.h5", "older formats are not read"),
+        ("model.weights.h5", "weights only; give a model"),
     ],
-    ids=["deep", "long"],
 )
-def test_a_configuration_that_is_no_tree_of_layers(
-    saved, capsys, content, message
-):
-    _, path = saved
-    pack(path, {**parts_of(path), "config.json": content})
-    assert run("audit", path) == 2
+def test_files_of_other_formats(name, message, tmp_path, capsys):
+    (tmp_path / name).write_bytes(b"\x89HDF")
+    assert run("audit", tmp_path / name) == 2
     assert message in error_of(capsys)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--layers", "conv"], "`layers` must name layers"),
+        (["--power", "-1"], "`power` must be a finite real number >= 0"),
+        (
+            ["--distance", "angular", "--fail-above", "0"],
+            "no layer can have a gap here",
+        ),
+    ],
+)
+def test_arguments_that_are_refused(arguments, message, saved, capsys):
+    assert run("audit", saved[1], *arguments) == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        ([], 2, "usage"),
+        (["audit"], 2, "usage"),
+        (["count", "m.keras"], 2, "usage"),
+        (["audit", "m.keras", "--fail-above", "abc"], 2, "Received: 'abc'."),
+        (["audit", "m.keras", "--fail-above", "nan"], 2, "Received: 'nan'."),
+        (["--version"], 0, keras_mhe.__version__),
+    ],
+)
+def test_usage(arguments, status, message, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        run(*arguments)
+    assert stopped.value.code == status
+    captured = capsys.readouterr()
+    assert message in captured.out + captured.err
+
+
+def test_a_small_file_that_unpacks_to_much(saved, capsys, monkeypatch):
+    model, path = saved
+    pack(path, parts_of(path))
+    assert run("audit", path) == 0
+    assert capsys.readouterr().out == f"{keras_mhe.audit(model)}\n"
+    monkeypatch.setattr(_model_files, "_ALWAYS_ALLOWED", 2**16)
+    monkeypatch.setattr(zipfile.ZipExtFile, "read", None)  # Not begun.
+    parts = dict.fromkeys(("metadata.json", "config.json"), b"")
+    pack(path, {**parts, "model.weights.h5": bytes(2**22)})
+    assert run("audit", path) == 2
+    assert "unpacks to 4,19" in error_of(capsys)
 
 
 def test_files_of_keras_2(saved, capsys, tmp_path):
@@ -347,32 +383,6 @@ def test_files_of_keras_2(saved, capsys, tmp_path):
             "older formats are not read, here that of Keras 2 (tf_keras 2.11.0)"
         ) in error_of(capsys)
 
-
-def test_damaged_weights(saved, capsys):
-    _, path = saved
-    content = bytearray(path.read_bytes())
-    with zipfile.ZipFile(path) as archive:
-        place = archive.getinfo("model.weights.h5").header_offset + 3000
-    content[place : place + 40] = bytes(
-        b ^ 255 for b in content[place : place + 40]
-    )
-    path.write_bytes(content)
-    assert run("audit", path) == 2
-    assert "damaged, model.weights.h5 is not whole" in error_of(capsys)
-
-
-def test_code_in_the_file_is_not_run(tmp_path, capsys):
-    model = keras.Sequential(
-        [keras.Input((4,)), layers.Lambda(lambda x: x), layers.Dense(3)]
-    )
-    path = tmp_path / "model.keras"
-    model.save(path)
-    assert run("audit", path) == 2
-    assert "not loaded, because it holds code" in error_of(capsys)
-
-
-#: Without the working folder, as for an installed command.
-PACKAGES = str(Path(keras_mhe.__file__).parents[1])
 
 OWN_CLASS = """
 import keras
@@ -402,7 +412,7 @@ def test_classes_of_ones_own(tmp_path):
         return subprocess.run(
             [sys.executable, "-c", program, *arguments],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": PACKAGES},
+            env=ENVIRONMENT,
             capture_output=True,
             text=True,
         )
@@ -421,39 +431,6 @@ def test_classes_of_ones_own(tmp_path):
     assert "keras-mhe: --import no_module: No module named" in wrong.stderr
 
 
-def test_names_of_nothing_and_models_without_kernels(saved, tmp_path, capsys):
-    _, path = saved
-    assert run("audit", path, "--layers", "conv") == 2
-    assert "`layers` must name layers" in error_of(capsys)
-    empty = keras.Sequential([keras.Input((4,)), layers.ReLU()])
-    empty.save(tmp_path / "empty.keras")
-    assert run("audit", tmp_path / "empty.keras") == 2
-    assert "`model` must have at least one kernel" in error_of(capsys)
-
-
-def test_wrong_numbers(saved, capsys):
-    _, path = saved
-    assert run("audit", path, "--power", "-1") == 2
-    assert "`power` must be a finite real number >= 0" in error_of(capsys)
-
-
-def test_a_limit_that_is_no_number(saved, capsys):
-    _, path = saved
-    for limit in ("abc", "nan"):
-        with pytest.raises(SystemExit) as stopped:
-            run("audit", path, "--fail-above", limit)
-        assert stopped.value.code == 2
-        printed = capsys.readouterr().err
-        assert f"must be a finite number. Received: '{limit}'." in printed
-
-
-def test_version(capsys):
-    with pytest.raises(SystemExit) as stopped:
-        run("--version")
-    assert stopped.value.code == 0
-    assert capsys.readouterr().out == f"{keras_mhe.__version__}\n"
-
-
 def test_files_that_cannot_be_written(saved, tmp_path, capsys):
     _, path = saved
     assert run("audit", path, "--csv", tmp_path / "no" / "table.csv") == 2
@@ -467,9 +444,14 @@ def test_files_that_cannot_be_written(saved, tmp_path, capsys):
     )
 
 
-@pytest.mark.parametrize("option", ["--html", "--csv"])
 @pytest.mark.parametrize(
-    "way", ["itself", "elsewhere/../model.keras", "symbolic", "hard"]
+    ("option", "way"),
+    [
+        ("--html", "itself"),
+        ("--csv", "elsewhere/../model.keras"),
+        ("--csv", "symbolic"),
+        ("--html", "hard"),
+    ],
 )
 def test_the_model_is_not_overwritten(saved, capsys, option, way):
     _, path = saved
@@ -581,32 +563,3 @@ def test_what_is_no_regular_file_is_written_to(saved, tmp_path, capsys):
     assert real.read_text().startswith("layer,")
     assert run("audit", path, "--csv", "/dev/null") == 0
     assert not os.path.isfile("/dev/null")
-
-
-def test_older_formats_and_folders(tmp_path, capsys):
-    old = tmp_path / "model.h5"
-    old.write_bytes(b"\x89HDF")
-    assert run("audit", old) == 2
-    assert "older formats are not read" in error_of(capsys)
-    assert run("audit", tmp_path) == 2
-    assert error_of(capsys) == (
-        f"keras-mhe: {tmp_path}: a folder; give the .keras file."
-    )
-    weights = tmp_path / "backup.weights.h5"
-    weights.write_bytes(b"\x89HDF")
-    assert run("audit", weights) == 2
-    assert "weights only; give a model" in error_of(capsys)
-
-
-def test_options_before_the_model(saved, capsys):
-    _, path = saved
-    arguments = ("--layers", "hidden", "--layers", "classes", path)
-    assert run("audit", *arguments) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 5
-
-
-@pytest.mark.parametrize("arguments", [[], ["audit"], ["count", "m.keras"]])
-def test_wrong_usage(arguments, capsys):
-    with pytest.raises(SystemExit) as raised:
-        main(arguments)
-    assert raised.value.code == 2
