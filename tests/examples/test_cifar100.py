@@ -10,6 +10,7 @@ import time
 import keras
 import numpy as np
 import pytest
+from keras import ops
 from PIL import Image
 
 import cifar100
@@ -18,89 +19,59 @@ import runs
 from cifar100 import RECIPES, Options, kernel_arguments
 from keras_mhe import initializers, regularizers
 
-SMALL = ["--train_size=150", "--batch_size=50", "--width=0.0625"]
-NAME = "train_size_150_epochs_{}_batch_size_50_width_0.0625_seed_{}"
-METHOD = ["--model-name=mhe", "--power-s=0", "--strength=0.5"]
+SMALL = ["--train_size=100", "--batch_size=50", "--width=0.03"]
+SMALL += ["--validation_size=50", "--epochs=2"]
+METHOD = ["--model-name=mhe", "--power-s=0", "--strength=0.5", "--seed=3"]
 
 
 def run(output, *arguments):
     return cifar100.main([*SMALL, *arguments, f"--output={output}"])
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """Three epochs of three steps with half of the published energy."""
-    root = tmp_path_factory.mktemp("runs")
-    assert run(root, *METHOD, "--epochs=3", "--seed=3") == 0
-    return root / f"mhe_0_strength_0.5_{NAME.format(3, 3)}"
-
-
-def test_a_run_fills_its_folder(trained):
-    settings = runs.read_json(trained / runs.SETTINGS)["settings"]
-    assert settings["learning_rate"] == 0.05
-    metrics = runs.read_json(trained / runs.METRICS)
-    assert metrics["steps"] == 9
-    history = runs.read_history(trained)
-    assert history["strength_factor"].tolist() == [0.5, 0.5, 0.5]
-    model = runs.load_model(trained / runs.MODEL)
-    kernels = keras_mhe.analysis.neuron_kernels(model)
-    assert len(kernels) == 11
-    gaps = []
-    for row in keras_mhe.audit(model, **cifar100.WATCHED):
-        # The log is of the weights that were saved.
-        logged = history[f"energy_gap/{row.layer}"][-1]
-        assert logged == pytest.approx(row.gap, rel=1e-4)
-        gaps.append(logged)
-    assert metrics["energy_gap"] == pytest.approx(np.mean(gaps), rel=1e-4)
-    for name in ("training.png", "angles.png", "classifier.png"):
-        with Image.open(trained / name) as picture:
-            assert np.asarray(picture.convert("L")).std() > 10
-
-
-def test_a_finished_run_is_not_run_again(trained, capsys):
-    before = {p.name: p.stat().st_mtime_ns for p in trained.iterdir()}
-    assert run(trained.parent, *METHOD, "--epochs=3", "--seed=3") == 0
-    assert "finished before" in capsys.readouterr().out
-    after = {p.name: p.stat().st_mtime_ns for p in trained.iterdir()}
-    del before[".lock"], after[".lock"]
-    assert after == before
-
-
-def test_a_killed_run_goes_on(tmp_path):
-    folder = tmp_path / f"half_mhe_2_{NAME.format(6, 0)}"
-    arguments = [*SMALL, "--epochs=6", f"--output={tmp_path}"]
-    process = subprocess.Popen(
-        [sys.executable, cifar100.__file__, *arguments],
-        stdout=subprocess.DEVNULL,
+def test_a_run_fills_its_folder_and_is_not_run_again(tmp_path, capsys):
+    """Two epochs of two steps with half of the published energy."""
+    assert run(tmp_path, *METHOD) == 0
+    (folder,) = tmp_path.iterdir()
+    assert folder.name == (
+        "mhe_0_strength_0.5_train_size_100_validation_size_50_epochs_2_"
+        "batch_size_50_width_0.03_seed_3"
     )
-    while process.poll() is None and not (folder / runs.MODEL).exists():
+    settings = runs.read_json(folder / runs.SETTINGS)["settings"]
+    assert settings["learning_rate"] == 0.05
+    metrics = runs.read_json(folder / runs.METRICS)
+    assert metrics["steps"] == 4
+    history = runs.read_history(folder)
+    assert history["strength_factor"].tolist() == [0.5, 0.5]
+    model = runs.load_model(folder / runs.MODEL)
+    assert len(keras_mhe.analysis.neuron_kernels(model)) == 11
+    rows = keras_mhe.audit(model, **cifar100.WATCHED)
+    # The log is of the weights that were saved.
+    logged = [history[f"energy_gap/{row.layer}"][-1] for row in rows]
+    assert logged == pytest.approx([row.gap for row in rows], rel=1e-4)
+    assert metrics["energy_gap"] == pytest.approx(np.mean(logged), rel=1e-4)
+    for name in ("training.png", "angles.png", "classifier.png"):
+        with Image.open(folder / name) as picture:
+            assert np.asarray(picture.convert("L")).std() > 10
+    before = {p: p.stat().st_mtime_ns for p in folder.glob("[!.]*")}
+    assert run(tmp_path, *METHOD) == 0
+    assert "finished before" in capsys.readouterr().out
+    assert before == {p: p.stat().st_mtime_ns for p in folder.glob("[!.]*")}
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on(tmp_path):
+    command = [sys.executable, cifar100.__file__, *SMALL, "--epochs=6"]
+    process = subprocess.Popen([*command, f"--output={tmp_path}"])
+    while process.poll() is None and not list(tmp_path.glob("*/*.keras")):
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    assert not (folder / runs.METRICS).exists()
+    assert not list(tmp_path.rglob(runs.METRICS))
     assert run(tmp_path, "--epochs=6") == 0
-    assert runs.read_json(folder / runs.METRICS)["steps"] == 18
-    assert len(runs.read_history(folder)["loss"]) == 6
-    assert not list(folder.glob(".unfinished*"))
-
-
-def test_the_published_recipe(tmp_path):
-    arguments = ["--recipe=published", "--epochs=1", "--steps_per_epoch=2"]
-    assert run(tmp_path, *arguments, "--model_name=baseline") == 0
-    (path,) = tmp_path.rglob(runs.MODEL)
-    model = keras.models.load_model(path)
-    assert isinstance(model.loss, cifar100.PublishedCrossEntropy)
-    momenta = {
-        layer.momentum
-        for layer in model.layers
-        if isinstance(layer, keras.layers.BatchNormalization)
-    }
-    assert momenta == {0.999}
-    assert int(model.optimizer.iterations) == 2
-    rate = model.optimizer._learning_rate
-    assert rate.boundaries == [1, 1, 2]
-    recipe = RECIPES["published"]
-    assert recipe["epochs"] * recipe["steps_per_epoch"] == 42_500
+    (path,) = tmp_path.rglob(runs.METRICS)
+    assert runs.read_json(path)["steps"] == 12
+    assert len(runs.read_history(path.parent)["loss"]) == 6
+    assert not list(path.parent.glob(".unfinished*"))
 
 
 def test_published_loss():
@@ -116,36 +87,39 @@ def test_published_loss():
     np.testing.assert_allclose(values, expected, rtol=1e-4)
 
 
-@pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (32, 32, 3)])
-def test_cnn9_is_the_published_network(shape):
-    options = runs.filled(Options(), RECIPES["published"])
+@pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3)])
+def test_the_published_recipe(shape):
+    options = runs.filled(Options(recipe="published"), RECIPES["published"])
     model = cifar100.cnn9(shape, 100, options)
-    shapes = [
-        tuple(layer.kernel.shape)
-        for layer in model.layers
-        if hasattr(layer, "kernel")
+    kernels = [x.kernel.shape for x in model.layers if hasattr(x, "kernel")]
+    filters = [shape[2], 64, 64, 64, 128, 128, 128, 256, 256, 256, 256, 100]
+    sizes = [3] * 9 + [shape[0] // 8, 1]
+    assert list(map(tuple, kernels)) == [
+        (size, size, *filters[k : k + 2]) for k, size in enumerate(sizes)
     ]
-    side = shape[0] // 8
-    assert shapes[0] == (3, 3, shape[2], 64)
-    assert shapes[1:9] == [
-        (3, 3, one, other)
-        for one, other in zip(
-            (64, 64, 64, 128, 128, 128, 256, 256),
-            (64, 64, 128, 128, 128, 256, 256, 256),
-            strict=True,
-        )
-    ]  # fmt: skip
-    assert shapes[9:] == [(side, side, 256, 256), (1, 1, 256, 100)]
     # Weight decay on every trainable variable, half of 5e-4.
+    factors = {
+        float(v.regularizer.l2)
+        for v in model.trainable_variables
+        if "kernel" not in v.path
+    }
+    assert factors == {pytest.approx(2.5e-4)}
     assert all(variable.regularizer for variable in model.trainable_variables)
     assert not any("bias" in variable.name for variable in model.variables)
     # Kernels of one shape begin apart.
-    first, second = (
-        model.get_layer(f"conv1_{k}").get_weights() for k in (2, 3)
-    )
-    assert not np.array_equal(first, second)
-    pixels = np.full((1, *shape), 127.5, "float32")
-    assert np.abs(model.predict(pixels, verbose=0)).max() == 0.0
+    first, second = (model.get_layer(f"conv1_{k}").kernel for k in (2, 3))
+    assert not np.array_equal(*map(ops.convert_to_numpy, (first, second)))
+    grey = model(np.full((1, *shape), 127.5, "float32"))
+    assert np.abs(ops.convert_to_numpy(grey)).max() == 0.0
+    normalizations = [x for x in model.layers if hasattr(x, "momentum")]
+    assert {layer.momentum for layer in normalizations} == {0.999}
+    steps = options.epochs * options.steps_per_epoch
+    cifar100.compile_model(model, options, steps)
+    assert isinstance(model.loss, cifar100.PublishedCrossEntropy)
+    rates = model.optimizer._learning_rate
+    assert rates.boundaries == [20_000, 30_000, 37_500]
+    assert rates.values == pytest.approx([0.1, 0.01, 0.001, 0.0001])
+    assert (steps, options.batch_size) == (42_500, 128)
 
 
 KINDS = {
@@ -194,6 +168,7 @@ def test_constraints_and_initializer(option, name):
     assert type(arguments["kernel_initializer"]) is initializers.MinimumEnergy
 
 
+@pytest.mark.once
 def test_crops_are_parts_of_the_mirrored_image():
     image = np.arange(32 * 32, dtype="int32").reshape(1, 32, 32, 1)
     generator = np.random.default_rng(0)
@@ -212,6 +187,7 @@ def test_crops_are_parts_of_the_mirrored_image():
     )
 
 
+@pytest.mark.once
 def test_what_cannot_be_used_is_one_line_and_nothing_is_written(
     tmp_path, capsys
 ):
