@@ -40,6 +40,13 @@ def features_of(images):
     return (np.broadcast_to(mean, (len(images), 3)) - 128) / 128
 
 
+def refused(path, capsys, inception="none"):
+    arguments = [str(path), "--dataset=digits", f"--inception={inception}"]
+    assert score_gan.main(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
 @pytest.fixture(scope="module")
 def module(tmp_path_factory):
     folder = tmp_path_factory.mktemp("modules") / "inception"
@@ -49,7 +56,7 @@ def module(tmp_path_factory):
 
 @needs_tfgan
 @pytest.mark.parametrize("name", ["inception", "inception_named"])
-def test_scores_are_those_of_the_formulas(name, module, tmp_path):
+def test_scores_are_those_of_the_formulas(name, module, tmp_path, capsys):
     path = write_samples(tmp_path)
     inception = module.with_name(name)
     arguments = [str(path), "--dataset=digits", f"--inception={inception}"]
@@ -69,15 +76,13 @@ def test_scores_are_those_of_the_formulas(name, module, tmp_path):
     assert found["frechet_distance"] == pytest.approx(distance, abs=1e-3)
     error = found["kernel_distance_error"]
     assert abs(found["kernel_distance"]) < 5 * error < 0.1
+    (tmp_path / "saved_model.pb").write_bytes(b"half")
+    for inception in (tmp_path, tmp_path / "missing"):
+        line = refused(path, capsys, inception=inception)
+        assert "cannot be loaded" in line
 
 
-def refused(path, capsys, inception="none"):
-    arguments = [str(path), "--dataset=digits", f"--inception={inception}"]
-    assert score_gan.main(arguments) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    return line
-
-
+@pytest.mark.once
 def test_samples_that_cannot_be_scored(tmp_path, capsys):
     assert "is missing" in refused(tmp_path / "none.npz", capsys)
     os.mkfifo(tmp_path / "pipe.npz")
@@ -96,15 +101,7 @@ def test_samples_that_cannot_be_scored(tmp_path, capsys):
     assert "of shape (16, 8, 1)" in refused(path, capsys)
 
 
-@needs_tfgan
-def test_inception_that_is_damaged(tmp_path, capsys):
-    path = write_samples(tmp_path)
-    (tmp_path / "saved_model.pb").write_bytes(b"half")
-    for inception in (tmp_path, tmp_path / "missing"):
-        line = refused(path, capsys, inception=inception)
-        assert "cannot be loaded" in line
-
-
+@pytest.mark.once
 def test_without_tensorflow_gan(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(score_gan.sys.modules, "tensorflow_gan", None)
     line = refused(write_samples(tmp_path), capsys)
