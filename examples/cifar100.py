@@ -44,15 +44,15 @@ class Options(runs.Options):
     """Trains CNN-9 with or without energy; what is None is of the recipe."""
 
     model_name: Literal[
-        "baseline", "mhe", "half_mhe", "compressive", "covering",
+        "baseline", "mhe", "half_mhe", "gap", "compressive", "covering",
         "gram_determinant", "orthogonal", "polarization", "separation",
         "uniformity",
     ] = "half_mhe"  # fmt: skip
     """Term of every kernel: none, the published energy in full or half space,
-    or a relative of it."""
+    half-space energy in units of its gap, or a relative."""
     power_s: Literal["0", "1", "2", "a0", "a1", "a2"] = "2"
     """Power of the published energy; of angles for a0, a1, a2."""
-    strength: float = 1.0  # Of the term; the classifier has ten times of it.
+    strength: float = 1.0  # The classifier has ten times of it, but for gap.
     constraint: Literal["none", "unit_sphere", "descent", "max_energy"] = "none"
     """What holds after each step: length 1, a step of 0.01 downhill in the
     energy, or an energy that is no higher than that of random neurons."""
@@ -117,6 +117,8 @@ def kernel_arguments(options: Options, *, is_output: bool) -> dict[str, Any]:
     if name in ("mhe", "half_mhe"):
         published = keras_mhe.MHE.from_reference
         term = published(name, options.power_s, output_layer=is_output)
+    elif name == "gap":  # 0 at the optimum, 1 for random neurons: all alike.
+        term = keras_mhe.MHE(options.strength, half_space=True, units="gap")
     elif name == "orthogonal":
         term = OrthogonalColumns(strength, mode="columns")
     elif name != "baseline":

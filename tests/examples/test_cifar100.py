@@ -144,6 +144,14 @@ def test_terms_of_hidden_layers_and_of_the_classifier(name):
             assert float(strength) == (5.0 if is_output else 0.5)
 
 
+@pytest.mark.parametrize("is_output", [False, True])
+def test_gaps_pull_alike_on_all_kernels(is_output):
+    options = Options(model_name="gap", strength=0.03, weight_decay=2.0)
+    arguments = kernel_arguments(options, is_output=is_output)
+    term = arguments["kernel_regularizer"].regularizers[1]
+    assert (term.strength, term.half_space, term.units) == (0.03, True, "gap")
+
+
 @pytest.mark.parametrize(
     ("option", "name"),
     [
