@@ -117,9 +117,8 @@ def main(
     def stop(*_: Any) -> None:
         # At once: all files are whole, a KeyboardInterrupt may get lost in a
         # framework, and one that still compiles may crash when Python ends.
-        os.write(
-            2, f"\n{program}: stopped. The same command goes on.\n".encode()
-        )
+        text = f"\n{program}: stopped. The same command goes on.\n"
+        os.write(2, text.encode())
         os._exit(130)
 
     before = signal.signal(signal.SIGINT, stop)
