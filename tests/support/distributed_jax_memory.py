@@ -1,20 +1,9 @@
-"""What one device holds when a kernel is sharded over its classes.
-
-    XLA_FLAGS=--xla_force_host_platform_device_count=4 KERAS_BACKEND=jax \\
-    PYTHONPATH=.:tests python -m support.distributed_jax_memory FILE [CASE ...]
+"""What one device holds of a kernel that is divided over its classes.
 
 Compiles value and gradient of the energy of a kernel `(DIM, CLASSES)` that is
-sharded over the devices of a mesh, and the training step of a classifier with
-it. Asks the compiler what one device holds, and compares value and gradient
-with those of one device. Prints the numbers of each case, stores them in a
-JSON file, and ends with 1 if a limit is exceeded.
+divided over four devices, and asks the compiler what one device holds. Needs
+XLA_FLAGS=--xla_force_host_platform_device_count=4.
 """
-
-import json
-import re
-import sys
-from math import prod
-from pathlib import Path
 
 import jax
 import keras
@@ -23,183 +12,58 @@ import numpy as np
 from keras_mhe import MHE
 from keras_mhe.functional import hyperspherical_energy
 from support.distributed_jax import model_parallel
-from support.distributed_model import cross_entropy
 
-DIM, CLASSES = 128, 8192
-ANCHORS, BATCH = 512, 8
+DIM, CLASSES, ANCHORS = 128, 8192, 512
 #: Rows and columns of a tile of pairs.
 BLOCK_SIZE = 128
 
-# What one device may hold beside the arguments and results of the program.
-#: Copies of its own shard that the energy works on: the unit vectors and the
-#: sum of the gradient.
-OWN_SHARDS = 2
-#: Beyond its own: shards, and tables of one tile of pairs.
-OTHER_SHARDS, TILES = 1, 4
-#: With anchors also copies of their vectors: units and gradients.
-ANCHOR_COPIES = 2
-#: In a training step also the gradient of the cross-entropy, and tables of
-#: the batch and the classes of the shard, such as logits.
-STEP_SHARDS, STEP_TABLES = 1, 2
-
-#: Function of the kernel, and shape of the mesh (batch, model).
-CASES = {
-    "regularizer": ("regularizer", (1, 4)),
-    "regularizer_2x2": ("regularizer", (2, 2)),
-    "anchors": ("anchors", (1, 4)),
-    "train_step": ("train_step", (1, 4)),
-    "tensor": ("tensor", (1, 4)),
+SHARD = DIM * CLASSES // 4
+#: Numbers that a device may hold beside its parts of the kernel and of the
+#: gradient: three more parts and some tiles of pairs. With anchors also their
+#: vectors and gradients. A whole kernel has four parts.
+LIMITS = {
+    "regularizer": 3 * SHARD + 4 * BLOCK_SIZE**2,
+    "anchors": 3 * SHARD + 4 * BLOCK_SIZE * ANCHORS + 2 * ANCHORS * DIM,
 }
 
 
-def limits(function, num_shards):
-    """Bytes of temporaries and elements of the largest array allowed."""
-    rows = CLASSES // num_shards
-    shard = DIM * rows
-    tile = BLOCK_SIZE * (ANCHORS if function == "anchors" else BLOCK_SIZE)
-    elements = (OWN_SHARDS + OTHER_SHARDS) * shard + TILES * tile
-    if function == "anchors":
-        elements += ANCHOR_COPIES * ANCHORS * DIM
-    if function == "train_step":
-        elements += STEP_SHARDS * shard + STEP_TABLES * BATCH * rows
-    return 4 * elements, max(shard, tile)
-
-
-def examine(function, mesh):
-    """Numbers of one case: what is held, what may be held, errors."""
-    distribution = model_parallel(mesh)
-    with distribution.scope():
-        model = make_model()
-        if function == "train_step":
-            compiled = compile_step(model, distribution)
-        else:
-            kernel = model.get_layer("classifier").kernel
-            layout = kernel.value.sharding
-            compiled = (
-                jax.jit(
-                    jax.value_and_grad(energy_of(model, function)),
-                    out_shardings=(None, layout),
-                )
-                .lower(kernel.value)
-                .compile()
-            )
-            several = compiled(kernel.value)
-    temporary_limit, largest_limit = limits(function, mesh[1])
-    memory = compiled.memory_analysis()
-    arrays = shapes(compiled.as_text())
-    facts = {
-        "shard": 4 * DIM * CLASSES // mesh[1],
-        "arguments": memory.argument_size_in_bytes,
-        "results": memory.output_size_in_bytes,
-        "temporary": memory.temp_size_in_bytes,
-        "temporary_limit": temporary_limit,
-        "largest": max(arrays),
-        "largest_limit": largest_limit,
-        "largest_shapes": arrays[max(arrays)],
-    }
-    if function != "train_step":
-        one = on_one_device(function, np.asarray(kernel.value))
-        facts["errors"] = [
-            relative_error(*pair) for pair in zip(several, one, strict=True)
-        ]
-    return facts
-
-
-def make_model():
-    """A classifier with a kernel `(DIM, CLASSES)` and nothing else."""
-    inputs = keras.Input((DIM,))
-    outputs = keras.layers.Dense(
-        CLASSES,
-        use_bias=False,
-        name="classifier",
-        kernel_initializer=keras.initializers.RandomNormal(seed=0),
-        kernel_regularizer=MHE(block_size=BLOCK_SIZE),
-    )(inputs)
-    return keras.Model(inputs, outputs)
-
-
-def energy_of(model, function):
+def energy_of(kernel, model, form):
     """The energy as a function of the value of the classifier's kernel."""
-    kernel = model.get_layer("classifier").kernel
 
     def energy(value):
         # As in Keras' training step.
         with keras.StatelessScope(state_mapping=[(kernel, value)]):
-            if function == "regularizer":
+            if form == "regularizer":
                 return sum(model.losses)
+            anchors = np.arange(ANCHORS, dtype="int32") * 97 % CLASSES
             return hyperspherical_energy(
-                kernel, anchors=labels(ANCHORS), block_size=BLOCK_SIZE
+                kernel, anchors=anchors, block_size=BLOCK_SIZE
             )
 
-    # The distribution and the sharding are all that is known of a tensor.
-    return MHE(block_size=BLOCK_SIZE) if function == "tensor" else energy
+    return energy
 
 
-def labels(count):
-    return np.arange(count, dtype="int32") * 97 % CLASSES
-
-
-def compile_step(model, distribution):
-    """Compiles the training step as `fit` does."""
-    model.compile(keras.optimizers.SGD(0.1), cross_entropy())
-    model.optimizer.build(model.trainable_variables)
-    features = np.zeros((BATCH, DIM), "float32")
-    state = tuple(
-        [variable.value for variable in variables]
-        for variables in (
-            model.trainable_variables,
-            model.non_trainable_variables,
-            model.optimizer.variables,
-            model.metrics_variables,
+def main():
+    with model_parallel((1, 4)).scope():
+        layer = keras.layers.Dense(
+            CLASSES,
+            name="classifier",
+            kernel_regularizer=MHE(block_size=BLOCK_SIZE),
         )
-    )
-    data = [
-        jax.device_put(x, distribution.get_data_layout(x.shape).backend_layout)
-        for x in (features, labels(BATCH))
-    ]
-    step = jax.jit(
-        model.train_step,
-        donate_argnums=0,
-        out_shardings=(None, jax.tree.map(lambda x: x.sharding, state)),
-    )
-    return step.lower(state, tuple(data)).compile()
-
-
-def shapes(program):
-    """Maps the numbers of elements of a program's arrays to their shapes."""
-    found = {}
-    for shape in sorted(set(re.findall(r"\w+\[[\d,]+\]", program))):
-        size = prod(map(int, shape.split("[")[1].rstrip("]").split(",")))
-        found.setdefault(size, []).append(shape)
-    return found
-
-
-def on_one_device(function, kernel):
-    """Value and gradient of the energy without a distribution."""
-    model = make_model()
-    return jax.jit(jax.value_and_grad(energy_of(model, function)))(kernel)
-
-
-def relative_error(actual, expected):
-    """Largest difference, as a fraction of the largest expected entry."""
-    actual, expected = np.asarray(actual), np.asarray(expected)
-    return float(np.abs(actual - expected).max() / np.abs(expected).max())
-
-
-def main(path, *names):
-    report = {name: examine(*CASES[name]) for name in names or CASES}
-    Path(path).write_text(json.dumps(report))
-    exceeded = False
-    for name, facts in report.items():
-        print(name)
-        for kind, value in facts.items():
-            print(f"  {kind}: {value}")
-        for kind in ("temporary", "largest"):
-            if facts[kind] > facts[f"{kind}_limit"]:
-                print(f"  EXCEEDED: {kind}")
-                exceeded = True
-    return exceeded
+        model = keras.Sequential([keras.Input((DIM,)), layer])
+        for form, limit in LIMITS.items():
+            energy = energy_of(layer.kernel, model, form)
+            value = layer.kernel.value
+            step = jax.jit(
+                jax.value_and_grad(energy), out_shardings=(None, value.sharding)
+            )
+            memory = step.lower(value).compile().memory_analysis()
+            for kind in ("argument", "output"):
+                size = getattr(memory, f"{kind}_size_in_bytes")
+                assert size < 4.04 * SHARD, f"{form}: {kind}s of {size} bytes"
+            size = memory.temp_size_in_bytes
+            assert size <= 4 * limit, f"{form}: {size} bytes, not {4 * limit}"
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    main()

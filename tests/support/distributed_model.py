@@ -1,11 +1,9 @@
 """What the programs of `test_distributed.py` train and what they record.
 
 Each backend has a program, `python -m support.distributed_BACKEND FOLDER`. It
-trains the model on one device and on several, from the same weights and on
-the same batches, and stores the record of every run in `.npz` files.
+trains models on one device and on several, from the same weights and on the
+same batches, and stores the record of every run in `.npz` files.
 """
-
-from itertools import islice
 
 import keras
 import numpy as np
@@ -13,10 +11,11 @@ from keras import layers, ops
 
 from keras_mhe import MHE
 from keras_mhe.functional import hyperspherical_energy
+from keras_mhe.layers import ArcFace, SphereFace
 
 FEATURES, HIDDEN, DIM, CLASSES = 12, 24, 8, 40
 STEPS, BATCH = 3, 16
-RATE = 0.5
+RATE = 0.1
 
 #: Tiles of pairs, so small that they do not fill a device's share evenly.
 BLOCK_SIZE = 4
@@ -25,52 +24,17 @@ BLOCK_SIZE = 4
 #: compared by more than a thousand times the tolerance.
 STRENGTH = 20.0
 
-#: The energy of all classes in the classifier's regularizer, or that of the
-#: batch's classes in the model's loss.
-FORMS = ("regularizer", "anchors")
 
-#: Forms of the energy of a kernel that is spread over devices.
-SHARDED_FORMS = {
-    "half": {"half_space": True},
-    "epsilon": {"epsilon": 0.5},
-    "half_epsilon": {"half_space": True, "epsilon": 0.5},
-    "angular": {"distance": "angular", "half_space": True},
-    "groups": {"groups": 2},
-    "anchors_half": {"anchors": [0, 3, 3, 39], "half_space": True},
-    "anchors_half_epsilon": {
-        "anchors": [0, 3, 3, 39],
-        "half_space": True,
-        "epsilon": 0.5,
-    },
-    "anchors_groups": {"anchors": [0, 3, 3, 39], "groups": 2},
-    "on_one_device": {},
-}
-
-#: Runs on one device, form and name, with their strengths. Without strength
-#: the form makes no difference.
-ON_ONE = {
-    ("regularizer", "one"): STRENGTH,
-    ("regularizer", "doubled"): 2.0 * STRENGTH,
-    ("anchors", "one"): STRENGTH,
-    ("regularizer", "plain"): 0.0,
-}
-
-
-def batches():
-    """Features and labels, one pair for each step."""
+def make_data():
+    """Features and labels of one batch, in which labels repeat."""
     generator = np.random.default_rng(0)
-    for _ in range(STEPS):
-        features = generator.normal(size=(BATCH, FEATURES))
-        yield (
-            features.astype("float32"),
-            generator.integers(0, CLASSES, BATCH).astype("int32"),
-        )
+    features = generator.normal(size=(BATCH, FEATURES)).astype("float32")
+    return features, generator.integers(0, CLASSES, BATCH).astype("int32")
 
 
 class BatchEnergyModel(keras.Model):
     """Adds the energy between the batch's classes and all others."""
 
-    strength = 0.0
     #: Devices over which Keras adds the results of `compute_loss` up.
     replicas = 1
 
@@ -83,41 +47,56 @@ class BatchEnergyModel(keras.Model):
         training=True,
     ):
         loss = super().compute_loss(x, y, y_pred, sample_weight, training)
-        return loss + self.strength / self.replicas * self.energy(y)
+        return loss + self.energy(y) / self.replicas
 
     def energy(self, anchors):
         kernel = self.get_layer("classifier").kernel
-        return hyperspherical_energy(
+        return STRENGTH * hyperspherical_energy(
             kernel, anchors=anchors, block_size=BLOCK_SIZE
         )
 
 
-def make_model(form, strength=STRENGTH):
-    """A model with the same weights each time, not compiled."""
-    inputs = keras.Input((FEATURES,))
+def make_heads():
+    """Heads that count steps, and have energies of either kind."""
+    energy = MHE(STRENGTH, block_size=BLOCK_SIZE)
+    return [
+        SphereFace(CLASSES, 4, lambda_base=10.0, name="head_of_lambda"),
+        ArcFace(CLASSES, scale=8.0, kernel_regularizer=energy, name="head"),
+        ArcFace(CLASSES, scale=8.0, energy=energy, energy_warmup=2),
+    ]
+
+
+def make_model(form):
+    """A model with the same weights each time, not compiled.
+
+    Args:
+        form: `"regularizer"` for the energy of all classes, `"anchors"` for
+            that of the batch's classes in the model's loss, or `"heads"`.
+    """
+    features = keras.Input((FEATURES,))
     hidden = layers.Dense(
         HIDDEN,
         activation="relu",
-        name="hidden",
-        kernel_regularizer=MHE(strength, half_space=True)
+        kernel_regularizer=MHE(STRENGTH, half_space=True)
         + keras.regularizers.L2(1e-3),
-    )(inputs)
-    embedding = layers.Dense(DIM, name="embedding")(hidden)
-    regularizer = MHE(strength, block_size=BLOCK_SIZE)
-    outputs = layers.Dense(
-        CLASSES,
-        name="classifier",
-        kernel_regularizer=regularizer if form == "regularizer" else None,
-    )(embedding)
-    if form == "anchors":
-        model = BatchEnergyModel(inputs, outputs)
-        model.strength = strength
+    )(features)
+    embedding = layers.Dense(DIM)(hidden)
+    if form == "heads":
+        labels = keras.Input((), dtype="int32")
+        logits = [head((embedding, labels)) for head in make_heads()]
+        model = keras.Model([features, labels], logits)
+    elif form == "anchors":
+        logits = layers.Dense(CLASSES, name="classifier")(embedding)
+        model = BatchEnergyModel(features, logits)
     else:
-        model = keras.Model(inputs, outputs)
+        energy = MHE(STRENGTH, block_size=BLOCK_SIZE)
+        logits = layers.Dense(
+            CLASSES, name="classifier", kernel_regularizer=energy
+        )(embedding)
+        model = keras.Model(features, logits)
     generator = np.random.default_rng(1)
-    model.set_weights(
-        [generator.normal(size=w.shape) / 2.0 for w in model.get_weights()]
-    )
+    for weight in model.trainable_weights:
+        weight.assign(generator.normal(size=weight.shape) / 2.0)
     return model
 
 
@@ -126,35 +105,30 @@ def cross_entropy():
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
-def fit(model, steps=STEPS):
-    """Trains a batch at a time; returns the record of the run.
-
-    With plain SGD the gradient of a step is the change of the weights over
-    the rate.
-    """
-    model.compile(keras.optimizers.SGD(RATE), cross_entropy())
-    losses, kernels = [], [kernel_of(model)]
-    for features, labels in islice(batches(), steps):
-        history = model.fit(
-            features, labels, batch_size=BATCH, shuffle=False, verbose=0
-        )
-        losses += history.history["loss"]
-        kernels.append(kernel_of(model))
-    gradients = -np.diff(kernels, axis=0) / RATE
-    return record(losses, gradients, model)
+def fit(model):
+    """Trains on one batch in each epoch; returns the record of the run."""
+    features, labels = make_data()
+    x, y, loss = features, labels, cross_entropy()
+    if len(model.outputs) > 1:
+        x, y = [features, labels], [labels for _ in model.outputs]
+        loss = [cross_entropy() for _ in model.outputs]
+    model.compile(keras.optimizers.SGD(RATE), loss)
+    history = model.fit(x, y, batch_size=BATCH, epochs=STEPS, verbose=0)
+    return record(history.history["loss"], model)
 
 
-def kernel_of(model):
-    """The classifier's kernel as NumPy, `(DIM, CLASSES)`."""
-    return ops.convert_to_numpy(model.get_layer("classifier").kernel)
-
-
-def record(losses, gradients, model):
-    """Losses and the classifier's gradients by step, weights at the end."""
+def record(losses, model):
+    """Losses by step, and at the end the weights and what the heads counted."""
+    weights = [ops.convert_to_numpy(w) for w in model.trainable_weights]
+    steps = [
+        int(ops.convert_to_numpy(layer.step))
+        for layer in model.layers
+        if isinstance(layer, ArcFace | SphereFace)
+    ]
     return {
         "loss": np.asarray(losses, "float64"),
-        "gradient": np.asarray(gradients, "float64"),
-        "weights": np.concatenate([w.ravel() for w in model.get_weights()]),
+        "weights": np.concatenate([w.ravel() for w in weights]),
+        "steps": np.array(steps, "int32"),
     }
 
 

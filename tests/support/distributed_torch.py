@@ -1,4 +1,4 @@
-"""Trains the model of `distributed_model` in one and in two processes."""
+"""Trains the models of `distributed_model` in one and in two processes."""
 
 import sys
 from pathlib import Path
@@ -15,7 +15,7 @@ SIZE = 2
 #: the classes as anchors instead of all classes.
 WAYS = {
     ("regularizer", "parallel"): ("regularizer", False),
-    ("regularizer", "parallel_divided"): ("anchors", True),
+    ("regularizer", "divided"): ("anchors", True),
     ("anchors", "parallel"): ("anchors", False),
 }
 
@@ -25,25 +25,25 @@ def train(model, *, rank=0, size=1, divided=False):
     network = model if size == 1 else DistributedDataParallel(model)
     optimizer = torch.optim.SGD(network.parameters(), distributed_model.RATE)
     compute_loss = distributed_model.cross_entropy()
-    losses, gradients = [], []
-    for features, labels in distributed_model.batches():
-        features = torch.from_numpy(part_of(features, rank, size))
-        labels = torch.from_numpy(part_of(labels, rank, size))
+    features, labels = (
+        part_of(torch.from_numpy(array), rank, size)
+        for array in distributed_model.make_data()
+    )
+    losses = []
+    for _ in range(distributed_model.STEPS):
         optimizer.zero_grad()
         loss = compute_loss(labels, network(features)) + sum(model.losses)
         if isinstance(model, distributed_model.BatchEnergyModel):
             classes = torch.arange(distributed_model.CLASSES)
             anchors = part_of(classes, rank, size) if divided else labels
-            loss = loss + model.strength * model.energy(anchors)
+            loss = loss + model.energy(anchors)
         loss.backward()
-        kernel = model.get_layer("classifier").kernel.value
-        gradients.append(kernel.grad.numpy().copy())
         optimizer.step()
         loss = loss.detach()
         if size > 1:
             distributed.all_reduce(loss)
         losses.append(loss.item() / size)
-    return distributed_model.record(losses, gradients, model)
+    return distributed_model.record(losses, model)
 
 
 def part_of(rows, rank, size):
@@ -74,8 +74,8 @@ def work(rank, folder):
 
 def main(folder):
     runs = {
-        (form, name): train(distributed_model.make_model(form, strength))
-        for (form, name), strength in distributed_model.ON_ONE.items()
+        (form, "one"): train(distributed_model.make_model(form))
+        for form in ("regularizer", "anchors")
     }
     distributed_model.save(folder / "one.npz", runs)
     multiprocessing.spawn(work, (folder,), nprocs=SIZE)
