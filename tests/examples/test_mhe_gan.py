@@ -121,14 +121,16 @@ def test_the_default_run_of_the_readme(tmp_path):
 # The training step ----------------------------------------------------------
 
 
-def pair():
+def pair(like=None):
     """A small pair whose weights all matter, trained by plain descent."""
-    keras.utils.set_random_seed(0)
     gan = mhe_gan.GAN(
         mhe_gan.generator_of(SHAPE, 0.03),
         mhe_gan.discriminator_of(SHAPE, options_of(power_s="0", width=0.03)),
         average=0.15,
     )
+    if like is not None:
+        gan.set_weights(like.get_weights())
+        return gan
     generator = np.random.default_rng(1)
     for weight in gan.trainable_variables:
         if "kernel" in weight.path:
@@ -167,9 +169,10 @@ def losses(before, after):
 
 
 def test_a_step_follows_the_published_losses():
-    gan, before, after = pair(), pair(), pair()
+    gan = pair()
+    before = pair(gan)
     logs = fit(gan)
-    after.set_weights(gan.get_weights())
+    after = pair(gan)
     assert int(gan.optimizer.iterations) == 2  # One for each network.
     assert logs == pytest.approx(losses(before, after), rel=1e-4)
     for side, log in ("generator", "generator_loss"), ("discriminator", "loss"):
@@ -233,17 +236,10 @@ def test_the_published_networks():
 
 
 @once
-def test_networks_follow_the_images():
-    maps = mhe_gan.feature_maps
-    assert maps((28, 28, 1), 0.5) == (7, [256, 128, 64])
-    assert maps((16, 16, 3), 0.001) == (4, [2, 2, 2])
-
-
 def test_variants_begin_with_the_same_kernels():
     kernels = []
-    for variant, strength in (
-        ("baseline", None), ("sn", None), ("mhe", 2e-6), ("sn_mhe", 2e-7),
-    ):  # fmt: skip
+    strengths = {"baseline": None, "sn": None, "mhe": 2e-6, "sn_mhe": 2e-7}
+    for variant, strength in strengths.items():
         keras.utils.set_random_seed(0)
         options = options_of(variant=variant, width=0.03)
         layer = mhe_gan.discriminator_of(SHAPE, options).layers[1]
@@ -252,8 +248,6 @@ def test_variants_begin_with_the_same_kernels():
         assert getattr(layer.kernel_regularizer, "strength", None) == strength
         kernels.append(array(layer.kernel))
     assert all(np.array_equal(kernel, kernels[0]) for kernel in kernels)
-    term = mhe_gan.energy_of(options_of(strength=10.0))
-    assert term.strength == pytest.approx(2e-6)
     options = options_of(power_s="a1", half_space=True, strength=0.5)
     expected = MHE(0.5, power=1, distance="angular", half_space=True)
     assert mhe_gan.energy_of(options).get_config() == expected.get_config()

@@ -85,9 +85,9 @@ def folder(trained, tmp_path):
 @once
 def test_options_fill_recipes_and_name_folders():
     given = Options(rate=1e-5, output=Path("a/b"), seeds=(1,))
-    assert runs.filled(given, {"batch_size": 8}).batch_size == 8
-    full = dataclasses.replace(given, batch_size=4)
-    assert runs.filled(full, {"batch_size": 8}) == full
+    full = runs.filled(given, {"batch_size": 8})
+    assert full == dataclasses.replace(given, batch_size=8)
+    assert runs.filled(full, {"batch_size": 4}) == full
     name = runs.name_of(given, "title", without={"seeds"})
     assert name == "title_rate_1e-05_output_a-b"
 
@@ -341,14 +341,6 @@ def test_batches_show_everything_once_a_pass(steps):
     assert (len(batches), sorted(batches[0])) == (1, [0, 1, 2])
 
 
-@once
-def test_flips():
-    images = np.arange(4).reshape(1, 1, 4, 1).repeat(50, 0)
-    flipped = runs.random_flips(images, np.random.default_rng(0))
-    rows = {tuple(row) for row in flipped[..., 0].reshape(-1, 4)}
-    assert rows == {(0, 1, 2, 3), (3, 2, 1, 0)}
-
-
 # Comparison -----------------------------------------------------------------
 
 
@@ -381,10 +373,8 @@ def test_comparison_is_paired_over_seeds(tmp_path, capsys):
     ]
     assert (tmp_path / "comparison.png").stat().st_size > 10_000
     folders = [str(tmp_path / name) for name in ("b_0", "a_0", "a_1")]
-    assert compare.main([*folders, "--output", str(tmp_path / "x")]) == 0
-    table = (tmp_path / "x" / "comparison.md").read_text()
-    assert "| b | 0 | 0.6 | - | - | 7 |" in table
-    assert "| a | 0 1 | 0.6 | 0.14 | -0.1 | 7 |" in table
+    assert compare.main(folders) == 0
+    assert "| b | 0 | 0.6 | - | - | 7 |" in capsys.readouterr().out
 
 
 @once

@@ -119,8 +119,8 @@ def test_a_trained_embedding_verifies_and_embeds(trained, people, tmp_path):
 def test_pairs_of_lfw_and_a_pretrained_model(trained, people, tmp_path, capsys):
     """With another number of identities the head begins anew."""
     lines, pairs = ["2\t1"], f"--pairs_file={tmp_path / 'pairs.txt'}"
-    for one, other in ((30, 31), (32, 33)):
-        lines += [f"person{one}\t1\t2", f"person{one}\t1\tperson{other}\t2"]
+    for one in (30, 32):
+        lines += [f"person{one}\t1\t2", f"person{one}\t1\tperson{one + 1}\t2"]
     (tmp_path / "pairs.txt").write_text("\n".join(lines))
     lfw = f"--pairs_dir={write_people(tmp_path / 'lfw', 4, start=30)}"
     first = f"--pretrained={trained / runs.MODEL}"
@@ -147,22 +147,19 @@ def test_pairs_of_lfw_and_a_pretrained_model(trained, people, tmp_path, capsys):
 @once
 @pytest.mark.parametrize("name", HEADS)
 def test_heads(name):
-    options = completed(Options(head=name, energy="full", power_s="a1"))
-    head = sphereface_plus.head_of(options, 9)
+    options = Options(head=name, energy="full", power_s="a1")
+    head = sphereface_plus.head_of(completed(options), 9)
     kind, margin = HEADS[name]
     assert type(head) is kind
-    assert getattr(head, "margin", None) == margin
-    assert head.energy is None
+    assert (getattr(head, "margin", None), head.energy) == (margin, None)
     energy, decay = head.kernel_regularizer.regularizers
     assert (energy.distance, energy.power) == ("angular", 1)
     assert float(decay.l2) == pytest.approx(2.5e-4)
     options = completed(Options(head=name, scale=20, lambda_min=3))
     head = sphereface_plus.head_of(options, 9)
     assert head.energy.strength == 100.0
-    if name == "sphereface":
-        assert (head.lambda_min, head.lambda_gamma) == (3, 0.12)
-    else:
-        assert head.scale == 20.0
+    number = "lambda_min" if name == "sphereface" else "scale"
+    assert getattr(head, number) == getattr(options, number)
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
     sphereface_plus.compile_model(model, options, 10)
     is_one_vs_all = isinstance(model.loss, OneVsAllCrossentropy)
