@@ -51,14 +51,11 @@ def test_pairs_are_of_other_people_in_each_fold():
 
 def test_image_files_are_indexed_as_an_array(tmp_path):
     paths = sorted(map(str, write_people(tmp_path, 3, 2).rglob("*.png")))
-    images = ImageFiles(paths)
+    images = ImageFiles(paths, shape=(7, 6, 1))
     everything = images[:]
-    assert images.shape == everything.shape == (6, 7, 6, 3)
-    assert everything[:, 0, 0, 0].tolist() == [0, 0, 1, 1, 2, 2]
+    assert images.shape == everything.shape == (6, 7, 6, 1)
     for index in (-1, np.array([4, 0]), np.arange(6) > 3, np.eye(2, dtype=int)):
         np.testing.assert_array_equal(images[index], everything[index])
-    grey = ImageFiles(paths, shape=(7, 6, 1))
-    assert grey[2:4].shape == (2, 7, 6, 1)
 
 
 def test_identities_are_trained_on_or_verified(tmp_path):
