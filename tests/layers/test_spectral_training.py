@@ -5,27 +5,26 @@ from contextlib import nullcontext
 import keras
 import numpy as np
 import pytest
-from keras import layers, ops
+from keras import layers
 
 from keras_mhe import MHE
-from keras_mhe.functional import singular_values
 from keras_mhe.layers import SpectralNormalization, held_singular_vectors
-from support.tensors import as_float
+from support.numpy_reference import neuron_matrix, power_iterated
+from support.tensors import (
+    as_array,
+    as_float,
+    assert_same_weights,
+    dtype_of,
+    random_array,
+    weights_of,
+)
+from support.ways import COMPILED_WAYS as WAYS
 
-RNG = np.random.default_rng(0)
-IMAGES = RNG.normal(size=(24, 6, 6, 2)).astype("float32")
-LABELS = RNG.integers(0, 3, 24)
-BATCH, STEPS = 8, 3
+IMAGES = random_array(24, 6, 6, 2)
+LABELS = np.random.default_rng(0).integers(0, 3, 24)
 BACKEND = keras.backend.backend()
 
-WAYS = {
-    "default": {},
-    "eager": {"run_eagerly": True, "jit_compile": False},
-    "jit": {"jit_compile": True},
-}
-#: PyTorch takes minutes to compile a network; one small test does it.
-SLOW = {"jit"} if BACKEND == "torch" else set()
-each_way = pytest.mark.parametrize("way", [w for w in WAYS if w not in SLOW])
+each_way = pytest.mark.parametrize("way", WAYS)
 
 
 def make_layers(policy="float32"):
@@ -48,7 +47,7 @@ def fit(model, epochs=1, **options):
     return model.fit(
         IMAGES,
         LABELS,
-        batch_size=BATCH,
+        batch_size=8,
         epochs=epochs,
         shuffle=False,
         verbose=0,
@@ -75,15 +74,11 @@ def wrappers(model):
     ]
 
 
-def as_array(tensor):
-    return ops.convert_to_numpy(tensor)
-
-
 @pytest.fixture(scope="module")
 def eager_weights():
     model = compiled_model(**WAYS["eager"])
     fit(model, epochs=2)
-    return [as_array(w) for w in model.weights]
+    return weights_of(model)
 
 
 @each_way
@@ -91,31 +86,30 @@ def test_fit(way, eager_weights):
     model = compiled_model(**WAYS[way])
     losses = fit(model, epochs=2, validation_data=(IMAGES, LABELS))["loss"]
     assert losses[1] < losses[0]
-    for actual, expected in zip(model.weights, eager_weights, strict=True):
-        np.testing.assert_allclose(as_array(actual), expected, atol=2e-4)
+    assert_same_weights(model, eager_weights, atol=2e-4)
 
 
-def test_validation_and_prediction_move_nothing():
+def test_evaluation_moves_nothing_and_has_the_regularizer_of_the_raw_kernel():
     model = compiled_model()
-    before = [as_array(w) for w in model.weights]
-    model.evaluate(IMAGES, LABELS, verbose=0)
-    model.predict(IMAGES, verbose=0)
-    for old, new in zip(before, model.weights, strict=True):
-        np.testing.assert_array_equal(old, as_array(new))
+    before = weights_of(model)
+    term = as_float(MHE(0.1, half_space=True)(wrappers(model)[0].layer.kernel))
+    logged = model.evaluate(IMAGES, LABELS, verbose=0)
+    logits = model.predict(IMAGES, verbose=0)
+    assert_same_weights(model, before)
+    expected = as_float(model.loss(LABELS, logits)) + term
+    np.testing.assert_allclose(logged, expected, rtol=1e-5)
 
 
 def test_norms_stay_near_one():
     model = compiled_model(optimizer=keras.optimizers.SGD(0.02))
     fit(model, epochs=10)
-    for layer in wrappers(model):
-        raw = layer.layer.kernel
-        (normalized,) = layer.normalized_kernels()
-        axis = {"conv2d_transpose": -2, "depthwise_conv2d": (-2, -1)}.get(
-            layer.layer.name.rstrip("_0123456789"), -1
-        )
-        largest = as_array(singular_values(normalized, neuron_axis=axis))[0]
-        assert 0.98 < largest < 1.05
-        assert not np.allclose(as_array(raw), as_array(normalized))
+    for layer, axis in zip(
+        wrappers(model), (-1, -2, (-2, -1), -1), strict=True
+    ):
+        raw = as_array(layer.layer.kernel)
+        normalized = as_array(layer.normalized_kernels()[0])
+        assert 0.98 < np.linalg.norm(neuron_matrix(normalized, axis), 2) < 1.05
+        assert not np.allclose(raw, normalized)
 
 
 @each_way
@@ -132,7 +126,7 @@ def test_mixed_precision(policy, way):
         assert np.abs(new - old).max() > 1e-4
         np.testing.assert_allclose(np.linalg.norm(new), 1.0, rtol=1e-5)
     outputs = wrappers(model)[0](IMAGES[:1])
-    assert keras.backend.standardize_dtype(outputs.dtype) == policy[6:]
+    assert dtype_of(outputs) == policy.removeprefix("mixed_")
 
 
 class Subclassed(keras.Model):
@@ -151,20 +145,14 @@ class Subclassed(keras.Model):
 @pytest.mark.parametrize("way", ["default", "eager"])
 def test_weights_made_by_fit(way):
     model = Subclassed()
-    model.compile(
-        keras.optimizers.SGD(0.05),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        **WAYS[way],
-    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.05), loss, **WAYS[way])
     losses = fit(model, epochs=4)["loss"]
     assert losses[-1] < losses[0]
-    for layer in model.stack:
-        if isinstance(layer, SpectralNormalization):
-            (normalized,) = layer.normalized_kernels()
-            assert np.isfinite(as_array(normalized)).all()
-            np.testing.assert_allclose(
-                np.linalg.norm(as_array(layer.vectors_u[0])), 1.0, rtol=1e-5
-            )
+    for weights in weights_of(model):
+        assert np.isfinite(weights).all()
+    vectors = as_array(model.stack[0].vectors_u[0])
+    np.testing.assert_allclose(np.linalg.norm(vectors), 1.0, rtol=1e-5)
 
 
 class Calls(keras.Model):
@@ -188,41 +176,35 @@ ORDERS = [(False, True), (True, False), (False, True, False), (False, False)]
 @pytest.mark.parametrize(
     ("hold", "way"),
     [
-        pytest.param(hold, way, marks=[pytest.mark.slow] * (way in SLOW))
-        for hold in ORDERS
-        for way in WAYS
-        if way not in SLOW or hold == ORDERS[0]
+        *((hold, way) for hold in ORDERS for way in WAYS),
+        pytest.param(ORDERS[0], "jit", marks=pytest.mark.slow),
     ],
 )
 def test_one_power_iteration_for_each_call_that_is_not_held(hold, way):
-    kernel = RNG.normal(size=(5, 3)).astype("float32")
+    kernel = random_array(5, 3)
     dense = SpectralNormalization(layers.Dense(3, use_bias=False))
     dense.build((None, 5))
     dense.layer.kernel.assign(kernel)
-    u = as_array(dense.vectors_u[0]).astype("float64")
+    u = as_array(dense.vectors_u[0])
     model = Calls(dense, hold)
     # Nothing but the vectors moves.
-    model.compile(keras.optimizers.SGD(0.0), "mse", **WAYS[way])
-    model.fit(
-        np.ones((8, 5), "float32"),
-        np.ones((8, 3), "float32"),
-        batch_size=4,
-        verbose=0,
-    )
-    for _ in range(2 * hold.count(False)):
-        u = kernel.T @ (kernel @ u)
-        u /= np.linalg.norm(u)
+    options = WAYS.get(way, {"jit_compile": True})
+    model.compile(keras.optimizers.SGD(0.0), "mse", **options)
+    model.fit(np.ones((8, 5)), np.ones((8, 3)), batch_size=4, verbose=0)
+    u, _ = power_iterated(kernel, u, 2 * hold.count(False))
     np.testing.assert_allclose(as_array(dense.vectors_u[0]), u, atol=1e-5)
 
 
-def test_frozen_layer_in_fit():
+def test_frozen_and_folded_layers_in_fit():
+    """Frozen ones rest; folded ones do not share arrays with the trained."""
     model = compiled_model()
-    frozen = wrappers(model)[0]
+    frozen, *others = wrappers(model)
     frozen.trainable = False
-    before = [as_array(w) for w in frozen.weights]
+    resting = [frozen, *(layer.fold() for layer in others)]
+    before = [weights_of(layer) for layer in resting]
     fit(model)
-    for old, new in zip(before, frozen.weights, strict=True):
-        np.testing.assert_array_equal(old, as_array(new))
+    for layer, weights in zip(resting, before, strict=True):
+        assert_same_weights(layer, weights)
 
 
 def test_training_goes_on_after_loading(tmp_path):
@@ -232,69 +214,7 @@ def test_training_goes_on_after_loading(tmp_path):
     loaded = keras.models.load_model(tmp_path / "model.keras")
     fit(model)
     fit(loaded)
-    for old, new in zip(model.weights, loaded.weights, strict=True):
-        np.testing.assert_allclose(as_array(old), as_array(new), atol=1e-5)
-
-
-def test_folded_layers_do_not_share_arrays():
-    model = compiled_model()
-    folded = [layer.fold() for layer in wrappers(model)]
-    before = [[as_array(w) for w in layer.weights] for layer in folded]
-    fit(model)
-    for layer, weights in zip(folded, before, strict=True):
-        for old, new in zip(weights, layer.weights, strict=True):
-            np.testing.assert_array_equal(old, as_array(new))
-
-
-def test_pytorch_parametrization():
-    if BACKEND != "torch":
-        pytest.skip("compares with PyTorch")
-    torch = pytest.importorskip("torch")
-    kernel = RNG.normal(size=(6, 4)).astype("float32")
-    images = torch.tensor(RNG.normal(size=(5, 6)).astype("float32"))
-    other = torch.nn.utils.parametrizations.spectral_norm(
-        torch.nn.Linear(6, 4, bias=False)
-    )
-    state = other.parametrizations.weight
-    with torch.no_grad():
-        state.original.copy_(torch.tensor(kernel.T))
-    # PyTorch moves the vector of the outputs first, so it is the other one.
-    ours = SpectralNormalization(
-        layers.Dense(4, use_bias=False), kernels={"kernel": 0}
-    )
-    ours.build((None, 6))
-    ours.layer.kernel.assign(kernel)
-    ours.vectors_u[0].assign(as_array(state[0]._v))
-    ours.vectors_v[0].assign(as_array(state[0]._u))
-    for _ in range(3):
-        expected, actual = other(images), ours(images, training=True)
-        np.testing.assert_allclose(
-            as_array(actual), as_array(expected), atol=1e-5
-        )
-    ours.layer.kernel.value.grad = None
-    torch.sum(expected**2).backward()
-    torch.sum(actual**2).backward()
-    np.testing.assert_allclose(
-        as_array(ours.layer.kernel.value.grad),
-        as_array(state.original.grad).T,
-        atol=1e-4,
-    )
-    other.eval()
-    np.testing.assert_allclose(
-        as_array(ours(images, training=False)),
-        as_array(other(images)),
-        atol=1e-5,
-    )
-
-
-def test_loss_has_the_regularizer_of_the_raw_kernel():
-    model = compiled_model(optimizer=keras.optimizers.SGD(0.0))
-    kernel = wrappers(model)[0].layer.kernel
-    term = as_float(MHE(0.1, half_space=True)(kernel))
-    logged = model.evaluate(IMAGES, LABELS, verbose=0)
-    logits = model.predict(IMAGES, verbose=0)
-    expected = as_float(model.loss(LABELS, logits)) + term
-    np.testing.assert_allclose(logged, expected, rtol=1e-5)
+    assert_same_weights(loaded, model, atol=1e-5)
 
 
 #: Which of the layers, and on PyTorch the model too, are computed again.
@@ -316,8 +236,8 @@ def test_gradient_checkpointing_changes_nothing(scope):
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(keras.optimizers.SGD(0.2), loss)
         fit(model, epochs=2)
-        return [as_array(w) for w in model.weights]
+        return model
 
-    weights, expected = trained(SCOPES[scope]), trained({"mode": None})
-    for actual, weight in zip(weights, expected, strict=True):
-        np.testing.assert_allclose(actual, weight, atol=1e-6)
+    assert_same_weights(
+        trained(SCOPES[scope]), trained({"mode": None}), atol=1e-6
+    )

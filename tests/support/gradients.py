@@ -4,6 +4,7 @@ Frameworks are imported here and in few other files of this folder.
 """
 
 import os
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import keras
@@ -79,6 +80,21 @@ def evaluator(fn, *, mode="eager", dtype="float32"):
         )
 
     return evaluate
+
+
+def with_float64():
+    """A context with float64, which JAX has only if it is asked for."""
+    if keras.backend.backend() != "jax":
+        return nullcontext()
+    import jax
+
+    return jax.enable_x64(True)
+
+
+def replaced(layer, variable, value):
+    """A scope in which a layer has another value; it changes no state."""
+    state = [(each, each.value) for each in layer.variables]
+    return keras.StatelessScope([*state, (variable, value)])
 
 
 def run(fn, *args, mode="eager"):

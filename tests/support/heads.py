@@ -2,7 +2,6 @@
 
 import math
 
-import keras
 import numpy as np
 
 from keras_mhe.layers import (
@@ -13,6 +12,7 @@ from keras_mhe.layers import (
     SphereFace2,
     SphereFaceR,
 )
+from support.tensors import as_array
 
 UNITS, DIM = 5, 3
 
@@ -43,9 +43,14 @@ def psi(cosine, margin):
     return (-1) ** turn * math.cos(margin * angle) - 2 * turn
 
 
-def expected_logits(head, features, labels, step=0):
-    """Logits by loops; `labels` is None for plain ones."""
-    kernel = keras.ops.convert_to_numpy(head.kernel).astype("float64")
+def expected_logits(head, features, labels, step=0, kernel=None):
+    """Logits by loops; `labels` is None for plain ones.
+
+    Of the head's kernel, or of another one.
+    """
+    if kernel is None:
+        kernel = as_array(head.kernel)
+    kernel = np.asarray(kernel, "float64")
     features = np.asarray(features, "float64")
     logits = np.zeros((len(features), UNITS))
     for row, feature in enumerate(features):
@@ -64,7 +69,7 @@ def logit(head, cosine, norm, is_own, step):
         similarity = 2 * ((cosine + 1) / 2) ** head.adjustment - 1
         if is_own is not None:
             similarity += -head.margin if is_own else head.margin
-        bias = float(keras.ops.convert_to_numpy(head.bias)[0])
+        bias = float(as_array(head.bias)[0])
         return head.scale * similarity + bias
     if is_own:
         cosine = own_cosine(head, cosine, step)

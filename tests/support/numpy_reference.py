@@ -29,16 +29,23 @@ def neuron_vectors(weights, neuron_axis=-1):
     return rows
 
 
+def neuron_matrix(weights, neuron_axis=-1):
+    """The neurons as columns of a float64 matrix."""
+    return np.stack(neuron_vectors(weights, neuron_axis), axis=1)
+
+
 def potential(u, v, power, distance, epsilon=0.0):
     """Energy of one pair of vectors (unit vectors, or shorter by epsilon)."""
-    if distance == "euclidean":
-        separation = math.sqrt(2.0 - 2.0 * float(u @ v))
-    elif epsilon > 0.0:
-        separation = math.acos(float(u @ v))
-    else:
+    if distance == "angular" and epsilon == 0.0:
         # The angle of unit vectors; acos loses half the digits near pi.
-        separation = 2.0 * math.atan2(
-            np.linalg.norm(u - v), np.linalg.norm(u + v)
+        opposite = [-entry for entry in v]
+        separation = 2.0 * math.atan2(math.dist(u, v), math.dist(u, opposite))
+    else:
+        cosine = sum(a * b for a, b in zip(u, v, strict=True))
+        separation = (
+            math.sqrt(2.0 - 2.0 * cosine)
+            if distance == "euclidean"
+            else math.acos(cosine)
         )
     return -math.log(separation) if power == 0 else separation**-power
 
@@ -54,17 +61,24 @@ def energy(
     epsilon=0.0,
     anchors=None,
 ):
-    """Mean over pairs; the arguments are those of the library."""
-    units = [
-        row / math.sqrt(row @ row + epsilon)
-        for row in neuron_vectors(weights, neuron_axis)
-    ]
-    size = len(units) // groups
-    if size == 1:
-        return 0.0
+    """Mean over pairs; the arguments are those of the library.
+
+    A neuron of zeros is not there, unless epsilon makes it count.
+    """
+    rows = neuron_vectors(weights, neuron_axis)
+    vectors = {
+        (member, sign): (sign * row / math.sqrt(row @ row + epsilon)).tolist()
+        for member, row in enumerate(rows)
+        for sign in (1, -1)
+        if epsilon > 0.0 or row.any()
+    }
+    size = len(rows) // groups
     values = []
     for group in range(groups):
         members = range(group * size, (group + 1) * size)
+        members = [member for member in members if (member, 1) in vectors]
+        if len(members) < 2:
+            continue
         signs = (1, -1) if half_space else (1,)
         signed = [(member, sign) for sign in signs for member in members]
         if anchors is None:
@@ -82,10 +96,10 @@ def energy(
                 if other != (anchor, 1)
             ]
         values += [
-            potential(s * units[i], t * units[j], power, distance, epsilon)
-            for (i, s), (j, t) in pairs
+            potential(vectors[one], vectors[other], power, distance, epsilon)
+            for one, other in pairs
         ]
-    return math.fsum(values) / len(values)
+    return math.fsum(values) / max(len(values), 1)
 
 
 def fast_energy(weights, *, power=2, distance="euclidean", half_space=False):
@@ -141,17 +155,29 @@ def _pair_cosines(weights):
     return cosines[np.triu_indices(units.shape[1], 1)]
 
 
+def differences(function, x, step=1e-6):
+    """Gradient of a float64 function by central differences."""
+    x = np.array(x, dtype="float64")
+    result = np.zeros_like(x)
+    for index in np.ndindex(*x.shape):
+        above, below = x.copy(), x.copy()
+        above[index] += step
+        below[index] -= step
+        result[index] = (function(above) - function(below)) / (2.0 * step)
+    return result
+
+
 def gradient(weights, *, step=1e-6, **form):
     """Central differences of `energy`, with steps relative to the norm."""
-    weights = np.array(weights, dtype="float64")
     step = step * max(1e-30, float(np.abs(weights).max()))
-    result = np.zeros_like(weights)
-    for index in np.ndindex(*weights.shape):
-        original = weights[index]
-        weights[index] = original + step
-        above = energy(weights, **form)
-        weights[index] = original - step
-        below = energy(weights, **form)
-        weights[index] = original
-        result[index] = (above - below) / (2.0 * step)
-    return result
+    return differences(lambda moved: energy(moved, **form), weights, step)
+
+
+def power_iterated(matrix, u, iterations):
+    """The vectors after power iterations, each of which moves `v` first."""
+    for _ in range(iterations):
+        v = matrix @ u
+        v = v / np.linalg.norm(v)
+        u = matrix.T @ v
+        u = u / np.linalg.norm(u)
+    return u, v
