@@ -25,6 +25,8 @@ from keras_mhe.analysis import (
 )
 from support import numpy_reference
 
+pytestmark = pytest.mark.once
+
 RNG = np.random.default_rng(7)
 FORMS = [
     {"power": power, "distance": distance, "half_space": half_space}

@@ -18,6 +18,8 @@ from keras_mhe.regularizers import (
 from support.layer_cases import LAYERS
 from support.tensors import as_float, total
 
+pytestmark = pytest.mark.once
+
 
 def small_model(**options):
     return keras.Sequential(
