@@ -41,21 +41,11 @@ def zipped(folder, root=""):
     return path
 
 
-def test_digits():
-    images = load_images("digits")
-    assert images.x_train.shape == (1437, 8, 8, 1)
-    assert images.x_test.shape == (360, 8, 8, 1)
-    assert (images.x_train.dtype, images.x_train.max()) == ("uint8", 255)
-    assert images.num_classes == 10
-    assert np.bincount(images.y_test).min() >= 34
-
-
-@pytest.mark.parametrize("root", ["", "cifar/"])
-def test_folder_and_zip_hold_the_same(folder, root):
+def test_folder_and_zip_hold_the_same(folder):
     grey = Image.new("L", (5, 6), 77)
     grey.save(folder / "train" / "clock" / "0002.JPG")
     of_folder = load_images("cifar100", folder)
-    of_zip = load_images("cifar100", zipped(folder, root))
+    of_zip = load_images("cifar100", zipped(folder, "cifar/"))
     first = Image.open(folder / "train" / "apple" / "0000.png")
     np.testing.assert_array_equal(of_folder.x_train[0], first)
     assert of_folder.x_train.shape == (7, 6, 5, 3)
@@ -75,7 +65,6 @@ def refused(path, dataset="cifar10"):
 
 
 def test_what_is_not_images_is_refused(folder, tmp_path):
-    assert "is missing" in refused(tmp_path / "nothing")
     (tmp_path / "empty").mkdir()
     assert "train/CLASS/NAME" in refused(tmp_path / "empty")
     (folder / "test" / "bear").rename(folder / "test" / "beer")
@@ -87,8 +76,6 @@ def test_what_is_not_images_is_refused(folder, tmp_path):
     os.mkfifo(folder / "train" / "bear" / "0005.png")
     (folder / "test" / "beer").rename(folder / "test" / "bear")
     assert "0005.png is missing, or is no regular file" in refused(folder)
-    os.mkfifo(folder / "pipe.zip")
-    assert "no regular file" in refused(folder / "pipe.zip")
 
 
 def test_damaged_images_are_named(folder):
@@ -97,16 +84,12 @@ def test_damaged_images_are_named(folder):
     content[content.index(b"IDAT") + 20] ^= 255
     path.write_bytes(content)
     assert "test/apple/0000.png cannot be decoded (Bad CRC" in refused(path)
-    path.write_bytes(content[:-40])
-    assert "no zip file" in refused(path)
     path = folder / "train" / "bear" / "0001.png"
     path.write_bytes(path.read_bytes()[:80])
     assert "train/bear/0001.png cannot be decoded" in refused(folder)
     Image.new("RGB", (9, 6)).save(path)
     message = refused(folder)
     assert "height 6 and width 5, received Pillow's mode RGB" in message
-    Image.new("I;16", (5, 6)).save(path)
-    assert "Pillow's mode I;16" in refused(folder)
 
 
 def write_idx(path, array):
@@ -127,11 +110,8 @@ def test_idx_files(tmp_path, monkeypatch):
     labels = tmp_path / data.IDX_FILES[1]
     write_idx(labels, y[:5])
     assert "not as many labels" in refused(tmp_path, "fashion_mnist")
-    for damaged in (labels.read_bytes()[:-9], gzip.compress(b"\0\0\x08")):
-        labels.write_bytes(damaged)
-        assert "no complete IDX file" in refused(tmp_path, "fashion_mnist")
-    labels.unlink()
-    assert "is missing" in refused(tmp_path, "fashion_mnist")
+    labels.write_bytes(labels.read_bytes()[:-9])
+    assert "no complete IDX file" in refused(tmp_path, "fashion_mnist")
 
 
 def test_keras_datasets(monkeypatch):
@@ -153,5 +133,3 @@ def test_subsets_have_classes_alike():
     np.testing.assert_array_equal(labels[x], y)
     smaller, _ = subset(np.arange(72), labels, 9, seed=1)
     assert set(smaller) < set(x)
-    with pytest.raises(UserError, match="73 images were asked for"):
-        subset(np.arange(72), labels, 73, seed=1)

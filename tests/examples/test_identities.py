@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data import ImageFiles, UserError
+from data import UserError
 from identities import draw_pairs, load_glyphs, load_identities, read_pairs
 
 pytestmark = pytest.mark.once
@@ -27,11 +27,9 @@ def test_glyphs():
     data = load_glyphs(num_pairs=200)
     assert data.num_identities == 1560
     assert data.x_train.shape[1:] == data.x_test.shape[1:] == (32, 32, 1)
-    assert np.bincount(data.y_train).min() >= 7
     # Ink on an empty page, and no glyph that is cut off at the border.
     assert (data.x_train.max(axis=(1, 2, 3)) > 100).all()
     assert (data.x_train[:, 0].max(axis=(1, 2)) == 0).mean() > 0.99
-    assert data.pairs.is_same.sum() == 100
 
 
 def test_pairs_are_of_other_people_in_each_fold():
@@ -45,22 +43,10 @@ def test_pairs_are_of_other_people_in_each_fold():
         here = pairs.folds == fold
         people = {*first[here], *second[here]}
         assert people.isdisjoint([*first[~here], *second[~here]])
-    with pytest.raises(UserError, match="too few for 10 folds"):
-        draw_pairs(np.arange(30), 200)
-
-
-def test_image_files_are_indexed_as_an_array(tmp_path):
-    paths = sorted(map(str, write_people(tmp_path, 3, 2).rglob("*.png")))
-    images = ImageFiles(paths, shape=(7, 6, 1))
-    everything = images[:]
-    assert images.shape == everything.shape == (6, 7, 6, 1)
-    for index in (-1, np.array([4, 0]), np.arange(6) > 3, np.eye(2, dtype=int)):
-        np.testing.assert_array_equal(images[index], everything[index])
 
 
 def test_identities_are_trained_on_or_verified(tmp_path):
     write_people(tmp_path, 26, 3)
-    (tmp_path / ".hidden").mkdir()
     (tmp_path / "no images").mkdir()
     data = load_identities(tmp_path, num_pairs=40)
     assert data.num_identities == 6
@@ -76,7 +62,6 @@ def test_identities_are_trained_on_or_verified(tmp_path):
     path = tmp_path / "person7" / "person7_0002.png"
     for damage, message in (
         (Image.new("RGB", (6, 8)).save, r"person7_0002\.png must be an RGB"),
-        (lambda path: path.write_text(""), r"0002\.png cannot be decoded"),
         (os.mkfifo, "no regular file"),
     ):
         path.unlink()
@@ -102,10 +87,9 @@ def test_pairs_of_lfw(tmp_path):
     write_people(people, 4, 2, start=30)
     file.write_text(PAIRS)
     images, pairs = read_pairs(file, people)
-    first, second = images[pairs.first], images[pairs.second]
+    first = images[pairs.first]
     red_and_green = [[30, 1], [31, 1], [30, 1], [31, 1]]
     assert first[:4, 0, 0, :2].tolist() == red_and_green
-    assert second[5, 0, 0, :2].tolist() == [33, 1]
     assert pairs.is_same.tolist() == 2 * [True, True, False, False]
     assert pairs.folds.tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
     trained = write_people(tmp_path / "train", 22, 1)
@@ -117,15 +101,7 @@ def test_pairs_of_lfw(tmp_path):
     (people / "person33" / "person33_0002.png").unlink()
     with pytest.raises(UserError, match="1 are missing, such as person33/"):
         read_pairs(file, people)
-    pair = "person33\t2\t1"
-    for text in (
-        "",
-        "10",
-        PAIRS[:-20],
-        PAIRS.replace("2\t2", "1\t4", 1),
-        PAIRS.replace(pair, "person33\ttwo\t1"),
-        PAIRS.replace(pair, "person33\t2\tperson33\t1"),
-    ):
+    for text in PAIRS[:-20], PAIRS.replace("33\t2\t1", "33\ttwo\t1"):
         file.write_text(text)
         with pytest.raises(UserError, match="is not like LFW's pairs"):
             read_pairs(file, people)

@@ -1,8 +1,6 @@
 """The GAN program: a tiny run of it, its training step, networks and scores."""
 
 import dataclasses
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -13,7 +11,6 @@ from PIL import Image
 import data
 import mhe_gan
 import runs
-from keras_mhe import MHE
 from keras_mhe.layers import SpectralNormalization
 from mhe_gan import RECIPE, RECIPES, Options
 
@@ -23,9 +20,7 @@ once = pytest.mark.once
 SHAPE, RATE = (8, 8, 1), 1e-2
 RNG = np.random.default_rng(0)
 IMAGES = RNG.uniform(-1, 1, (6, *SHAPE)).astype("float32")
-NOISE, MORE_NOISE = RNG.normal(size=(2, 6, mhe_gan.NOISE_SIZE)).astype(
-    "float32"
-)
+NOISE, MORE_NOISE = np.float32(RNG.normal(size=(2, 6, mhe_gan.NOISE_SIZE)))
 
 
 def options_of(recipe="digits", **options):
@@ -37,21 +32,17 @@ def array(tensor):
     return ops.convert_to_numpy(tensor)
 
 
-# A run ----------------------------------------------------------------------
-
-
 def run(output, *arguments):
     return mhe_gan.main([*SMALL, *arguments, f"--output={output}"])
 
 
 # The log's file stays open when `fit` raises, until the program ends.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_an_interrupted_run_goes_on(tmp_path, monkeypatch, capsys):
+def test_an_interrupted_run_goes_on(tmp_path, monkeypatch):
     """Two steps of few images, and two more of another process."""
     few = data.load_images("digits")
-    few = dataclasses.replace(
-        few, x_train=few.x_train[:99], y_train=few.y_train[:99]
-    )
+    x, y = few.x_train[:99], few.y_train[:99]
+    few = dataclasses.replace(few, x_train=x, y_train=y)
     monkeypatch.setattr(data, "load_images", lambda *_: few)
     monkeypatch.setattr(mhe_gan, "LEAST_STEPS", 1)  # Of the classifier.
     save = runs.SaveModel.on_epoch_end
@@ -64,23 +55,15 @@ def test_an_interrupted_run_goes_on(tmp_path, monkeypatch, capsys):
     with monkeypatch.context() as patch:
         patch.setattr(runs.SaveModel, "on_epoch_end", stop)
         assert run(tmp_path) == 2
-    assert not list(tmp_path.rglob(runs.METRICS))
     assert run(tmp_path) == 0
     (folder,) = (path.parent for path in tmp_path.rglob(runs.METRICS))
-    assert folder.name == (
-        "sn_mhe_epochs_2_steps_per_epoch_2_batch_size_8_width_0.03_samples_40_"
-        "seed_3"
-    )
     metrics = runs.read_json(folder / runs.METRICS)
     assert metrics["steps"] == 4
-    assert 1 <= metrics["classifier_score"] < 10
     assert metrics["frechet_distance"] > metrics["real_frechet_distance"] > 0
     history = runs.read_history(folder)
-    names = [f"sn_{name}" for name in ("conv1", "conv2", "conv3", "logit")]
-    assert [f"sigma/{n}" for n in names] == [n for n in history if "sigma" in n]
-    assert len(history["energy_gap/discriminator/sn_conv2"]) == 2
+    for name in ("sigma/sn_conv1", "energy_gap/discriminator/sn_conv2"):
+        assert len(history[name]) == 2
     # Of a discriminator that cannot tell yet.
-    assert history["generator_loss"][0] == pytest.approx(np.log(2), rel=0.05)
     assert history["loss"][0] == pytest.approx(2 * np.log(2), rel=0.05)
     with np.load(folder / "samples.npz") as samples:
         images = samples["images"].astype(int)
@@ -90,35 +73,6 @@ def test_an_interrupted_run_goes_on(tmp_path, monkeypatch, capsys):
     for name in ("training.png", "discriminator.png", "epoch_002.png"):
         with Image.open(folder / name) as picture:
             assert np.asarray(picture.convert("L")).std() > 2
-    assert run(tmp_path) == 0
-    assert "finished before" in capsys.readouterr().out
-
-
-@once
-@pytest.mark.parametrize("sides", [(7, 7), (30, 20), (100, 100)])
-def test_images_that_do_not_fit_are_one_line(sides, tmp_path, capsys):
-    for part in ("train", "test"):
-        (tmp_path / part / "class").mkdir(parents=True)
-        picture = Image.new("L", sides)
-        picture.save(tmp_path / part / "class" / "0.png")
-    output = tmp_path / "runs"
-    assert run(output, "--dataset=cifar10", f"--data_dir={tmp_path}") == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert f"Received: {sides[1]} x {sides[0]} pixels. Convert them." in line
-    assert not output.exists()
-
-
-@pytest.mark.slow
-def test_the_default_run_of_the_readme(tmp_path):
-    command = [sys.executable, mhe_gan.__file__]
-    subprocess.run(command, cwd=tmp_path, check=True)
-    folder = tmp_path / "runs" / "gan_digits" / "sn_mhe_seed_0"
-    metrics = runs.read_json(folder / runs.METRICS)
-    assert metrics["classifier_score"] > 6
-    assert metrics["real_classifier_score"] > 9
-
-
-# The training step ----------------------------------------------------------
 
 
 def pair(like=None):
@@ -196,21 +150,6 @@ def test_a_step_follows_the_published_losses():
         if "moving" not in old.path:  # Which `losses` moves.
             expected = 0.1 * array(old) + 0.9 * array(new)
             np.testing.assert_allclose(array(mean), expected, atol=1e-6)
-    # Singular vectors move for both batches of generated images.
-    gan.optimizer.learning_rate = 0.0
-    layer = gan.discriminator.get_layer("sn_conv2")
-    kernel = array(layer.layer.kernel)
-    matrix = kernel.reshape(-1, kernel.shape[-1]).astype("float64")
-    u = np.random.default_rng(0).normal(size=matrix.shape[1])
-    layer.vectors_u[0].assign(u / np.linalg.norm(u))
-    fit(gan)
-    for _ in range(2):  # Not for real ones.
-        u = matrix.T @ (matrix @ u)
-        u /= np.linalg.norm(u)
-    np.testing.assert_allclose(array(layer.vectors_u[0]), u, atol=1e-5)
-
-
-# Networks, variants, scores -------------------------------------------------
 
 
 @once
@@ -231,8 +170,6 @@ def test_the_published_networks():
         (3, 3, 3, 64), (4, 4, 64, 128), (3, 3, 128, 128), (4, 4, 128, 256),
         (3, 3, 256, 256), (4, 4, 256, 512), (3, 3, 512, 512), (8192, 1),
     ]  # fmt: skip
-    gan = mhe_gan.build((8, 8, 1), options)
-    assert gan.averaged_generator is gan.generator
 
 
 @once
@@ -248,9 +185,6 @@ def test_variants_begin_with_the_same_kernels():
         assert getattr(layer.kernel_regularizer, "strength", None) == strength
         kernels.append(array(layer.kernel))
     assert all(np.array_equal(kernel, kernels[0]) for kernel in kernels)
-    options = options_of(power_s="a1", half_space=True, strength=0.5)
-    expected = MHE(0.5, power=1, distance="angular", half_space=True)
-    assert mhe_gan.energy_of(options).get_config() == expected.get_config()
 
 
 @once

@@ -1,11 +1,9 @@
 """Options, run folders, resume, batches and comparison of the programs."""
 
 import dataclasses
-import errno
 import gc
 import json
 import os
-import re
 import resource
 import runpy
 import signal
@@ -48,7 +46,7 @@ def model_of(units=1, rate=0.1):
     return model
 
 
-def train(folder, epochs=EPOCHS, rate=0.1, batch_size=2):
+def train(folder, rate=0.1, batch_size=2, epochs=EPOCHS):
     """Trains, or goes on, as the programs do."""
     model = model_of(rate=rate)
     x, y = np.ones((4, 3), "float32"), np.ones((4, 1), "float32")
@@ -79,19 +77,6 @@ def folder(trained, tmp_path):
     return tmp_path
 
 
-# Options and endings --------------------------------------------------------
-
-
-@once
-def test_options_fill_recipes_and_name_folders():
-    given = Options(rate=1e-5, output=Path("a/b"), seeds=(1,))
-    full = runs.filled(given, {"batch_size": 8})
-    assert full == dataclasses.replace(given, batch_size=8)
-    assert runs.filled(full, {"batch_size": 4}) == full
-    name = runs.name_of(given, "title", without={"seeds"})
-    assert name == "title_rate_1e-05_output_a-b"
-
-
 @once
 def test_numbers_that_cannot_be_exit_with_code_2(capsys):
     for wrong in ("--batch_size=0", "--rate=nan", "--rate=-1", "--seeds=-1"):
@@ -109,52 +94,31 @@ def line_of(work, capsys):
 
 
 @once
-@pytest.mark.parametrize(
-    ("error", "message"),
-    [
-        (UserError("of two\nlines"), "of two lines"),
-        (OSError(errno.ENOSPC, "No space"), "[Errno 28] No space. Make room."),
-        (OSError("No such folder"), "No such folder. Correct the path."),
-        (
-            ModuleNotFoundError("No module named 'x'"),
-            "No module named 'x'. In the folder of this repository run: pip "
-            'install ".[examples]"',
-        ),
-    ],
-)
-def test_what_a_user_can_mend_is_one_line(error, message, capsys):
-    def work(error=error):
+def test_what_a_user_can_mend_is_one_line(capsys):
+    def work(error):
         raise error
 
-    assert line_of(work, capsys) == message
+    for error, message in (
+        (UserError("of two\nlines"), "of two lines"),
+        (OSError("No such folder"), "No such folder. Correct the path."),
+        (ModuleNotFoundError("No x"), f'No x. {runs.INSTALL}".[examples]"'),
+    ):
+        assert line_of(lambda error=error: work(error), capsys) == message
     with pytest.raises(RuntimeError, match="out of memory"):
         line_of(lambda: work(RuntimeError("out of memory")), capsys)
 
 
 @once
-@pytest.mark.parametrize("module", ["tyro", "keras_mhe"])
-def test_a_missing_package_is_one_line(module, monkeypatch, capsys):
+def test_a_missing_package_is_one_line(monkeypatch, capsys):
     backend = keras.backend.backend()
-    monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setitem(sys.modules, "tyro", None)
     monkeypatch.setenv("KERAS_BACKEND", backend)
     with pytest.raises(SystemExit) as caught:
         runpy.run_path(runs.__file__)
     assert caught.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert module in line
+    assert "tyro" in line
     assert line.endswith(f'run: pip install ".[examples,{backend}]"')
-
-
-@once
-def test_programs_import_what_tells_of_missing_packages_first():
-    programs = 0
-    for path in Path(runs.__file__).parent.glob("*.py"):
-        if "runs.main" in (text := path.read_text()):
-            programs += 1
-            names = re.findall(r"^(?:import|from) (\w+)", text, re.M)
-            others = [n for n in names if n not in sys.stdlib_module_names]
-            assert others[0] == "runs", path
-    assert programs >= 2
 
 
 @once
@@ -170,9 +134,6 @@ def test_a_stop_is_one_line(monkeypatch, capfd):
     line = "\ntest_runs.py: stopped. The same command goes on.\n"
     assert capfd.readouterr().err == line
     assert signal.getsignal(signal.SIGINT) is before
-
-
-# Run folders ----------------------------------------------------------------
 
 
 def open_run(folder, **changes):
@@ -205,11 +166,9 @@ def test_a_run_is_its_settings(tmp_path):
     ("name", "content", "message"),
     [
         ("notes.txt", "mine", "files of something else"),
-        (runs.SETTINGS, "[1]", "damaged (it is no JSON object)"),
         (runs.SETTINGS, '{"seed": 1}', "is of something else"),
         (runs.METRICS, '{"accuracy": 0.', "metrics.json is damaged"),
         (runs.METRICS, '{"accuracy": NaN}', "damaged (it holds NaN)"),
-        (runs.METRICS, "\0\xff", "metrics.json is damaged"),
     ],
 )
 def test_damaged_and_foreign_files_are_refused(
@@ -217,14 +176,11 @@ def test_damaged_and_foreign_files_are_refused(
 ):
     if name == runs.METRICS:
         open_run(tmp_path)
-    (tmp_path / name).write_text(content, "latin-1")
+    (tmp_path / name).write_text(content)
     with pytest.raises(UserError) as caught:
         open_run(tmp_path)
     assert message in str(caught.value)
-    assert (tmp_path / name).read_text("latin-1") == content
-
-
-# Resume ---------------------------------------------------------------------
+    assert (tmp_path / name).read_text() == content
 
 
 def test_a_run_goes_on_from_its_last_whole_epoch(trained, tmp_path):
@@ -261,33 +217,18 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_whole(folder, capsys):
     assert not list(folder.glob(".unfinished*"))
 
 
-# With one step in an epoch its loss is still finite.
 @open_log
-@pytest.mark.parametrize(
-    ("batch_size", "message"),
-    [(2, "Inf loss encountered at batch 1"), (4, "weights are not finite")],
-)
-def test_a_training_that_diverges_is_one_line(
-    batch_size, message, tmp_path, capsys
-):
-    line = line_of(lambda: train(tmp_path, 3, 3e38, batch_size), capsys)
-    assert message in line
-    assert "Lower the learning rate" in line
-    assert not (tmp_path / runs.MODEL).exists()
+def test_a_training_that_diverges_is_one_line(tmp_path, capsys):
+    # With one step in an epoch its loss is still finite.
+    for size, message in (2, "Inf loss"), (4, "weights are not finite"):
+        line = line_of(lambda size=size: train(tmp_path, 3e38, size), capsys)
+        assert message in line
+        assert "Lower the learning rate" in line
+        assert not (tmp_path / runs.MODEL).exists()
 
 
 def half(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-def save_uncompiled(path):
-    keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)]).save(path)
-
-
-def save_nan(path):
-    model = model_of()
-    model.layers[0].kernel.assign(np.full((3, 1), np.nan))
-    model.save(path)
 
 
 @once
@@ -296,27 +237,19 @@ def save_nan(path):
     [
         (half, r"cannot be loaded \(File is not a zip file"),
         (lambda path: model_of(units=2).save(path), "could not be loaded"),
-        (save_uncompiled, "cannot be loaded"),
-        (save_nan, "weights are not finite"),
-        ("", "damaged"),
         ("epoch,loss\n0,0.5\n", "has not the 3 epochs"),
-        ("epoch,loss\n0,0.5\n1,nan\n2,0.1\n", "holds NaN"),
         ("epoch,loss\n0,0.5\n2,0.2\n1,0.1\n", "epochs do not count"),
         ("epoch,loss\n0,0.5\n1\n2,0.1\n", "damaged"),
-        ("\xff\0", "damaged"),
     ],
 )
 def test_a_model_or_history_that_cannot_go_on(change, message, folder):
     if callable(change):
         change(folder / runs.MODEL)
     else:
-        (folder / runs.HISTORY).write_text(change, "latin-1")
+        (folder / runs.HISTORY).write_text(change)
     with pytest.raises(UserError, match=message) as caught:
         runs.restore(model_of(), folder, STEPS)
     assert "Remove its folder to train again" in str(caught.value)
-
-
-# Batches --------------------------------------------------------------------
 
 
 @once
@@ -334,11 +267,6 @@ def test_batches_show_everything_once_a_pass(steps):
     assert one.tolist() != other.tolist()
     # A training that goes on sees what it would have seen.
     np.testing.assert_array_equal(epoch(1), shown[1])
-    batches = runs.Batches(3, 5, lambda i, _: i, seed=0)
-    assert (len(batches), sorted(batches[0])) == (1, [0, 1, 2])
-
-
-# Comparison -----------------------------------------------------------------
 
 
 def write_run(root, name, seed, accuracy):
@@ -352,15 +280,12 @@ def write_run(root, name, seed, accuracy):
 
 
 @once
-def test_comparison_is_paired_over_seeds(tmp_path, capsys):
+def test_comparison_is_paired_over_seeds(tmp_path):
     pairs = [(0.5, 0.6), (0.7, 0.82), (0.6, 0.68)]
     for seed, (one, other) in enumerate(pairs):
         write_run(tmp_path, "a", seed, one)
         write_run(tmp_path, "b", seed, other)
-    write_run(tmp_path, "b", 9, 0.7)
-    (tmp_path / "b_9" / runs.METRICS).unlink()
     assert compare.main([str(tmp_path)]) == 0
-    assert "b_9: left out, not finished" in capsys.readouterr().out
     assert (tmp_path / "comparison.md").read_text().splitlines() == [
         "| method | seeds | accuracy | spread | difference | steps |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -369,9 +294,6 @@ def test_comparison_is_paired_over_seeds(tmp_path, capsys):
         "| b | 0 1 2 | 0.7 | 0.11 | +0.1 ± 0.05 | 7 |",
     ]
     assert (tmp_path / "comparison.png").stat().st_size > 10_000
-    folders = [str(tmp_path / name) for name in ("b_0", "a_0", "a_1")]
-    assert compare.main(folders) == 0
-    assert "| b | 0 | 0.6 | - | - | 7 |" in capsys.readouterr().out
 
 
 @once
@@ -379,8 +301,6 @@ def test_comparison_refuses_in_one_line(tmp_path, capsys):
     assert compare.main([str(tmp_path)]) == 2
     assert "no finished run" in capsys.readouterr().err
     write_run(tmp_path, "a", 0, 0.5)
-    assert compare.main([str(tmp_path), "--metrics", "images"]) == 2
-    assert "Known: accuracy, steps, images" in capsys.readouterr().err
     (tmp_path / "a_0" / runs.HISTORY).write_text("epoch,loss\n0,nan\n")
     assert compare.main([str(tmp_path)]) == 2
     assert "history.csv is damaged (it holds NaN)" in capsys.readouterr().err

@@ -66,12 +66,3 @@ def test_energies_that_are_known(power, name):
     for count, energy in thomson.FOUND.items():
         assert energy == OPTIMA["riesz_s1_S2"][str(count)]
         assert best_known(Options(), count) == (energy, "found")
-
-
-@pytest.mark.once
-@pytest.mark.parametrize("wrong", ["--points=1", "--dim=1", "--power=-1"])
-def test_what_cannot_be_is_refused(wrong, capsys):
-    with pytest.raises(SystemExit) as caught:
-        thomson.main([wrong])
-    assert caught.value.code == 2
-    assert "must be at least" in capsys.readouterr().err
