@@ -191,7 +191,7 @@ def test_published_recipes(margin, rates, edges, gamma):
     [
         ("--num_pairs=10", "10 folds need 20 pairs"),
         ("--margin=5", "--head sphereface: `margin` must be an integer"),
-        ("--pretrained={}/other.keras", "has another network than --network"),
+        ("--pretrained={}/other.keras", "is no embedding of images"),
         ("--evaluate={}/other.keras", "is no embedding of images"),
         ("--evaluate={}/note.keras", "cannot be loaded"),
     ],
