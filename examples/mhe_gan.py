@@ -42,8 +42,8 @@ from PIL import ImageOps
 import data
 import keras_mhe
 from keras_mhe import MHE
-from keras_mhe.functional import singular_values
 from keras_mhe.layers import SpectralNormalization, held_singular_vectors
+from keras_mhe.ops import singular_values
 
 
 @dataclasses.dataclass(frozen=True)

@@ -35,7 +35,7 @@ from scipy.spatial import ConvexHull
 
 from keras_mhe import MHE, analysis
 from keras_mhe.constraints import EnergyDescent
-from keras_mhe.functional import energy_and_gradient, hyperspherical_energy
+from keras_mhe.ops import energy_and_gradient, hyperspherical_energy
 
 
 @dataclasses.dataclass(frozen=True)

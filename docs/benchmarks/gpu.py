@@ -29,7 +29,7 @@ from benchmarks.frameworks import BACKEND, MODES, value_and_grad, wait
 from benchmarks.textbook import two_products
 from benchmarks.timing import interleaved
 from keras_mhe import MHE
-from keras_mhe.functional import hyperspherical_energy
+from keras_mhe.ops import hyperspherical_energy
 from support.near_pairs import energy_and_gradient, kernel_with_pair
 
 #: A result: what was tried, what came out, and whether it is right.

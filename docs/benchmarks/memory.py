@@ -90,7 +90,7 @@ def _energy(job: dict[str, Any], mode: str) -> Callable[[Any], Any]:
     from keras import ops
 
     from benchmarks.textbook import textbook_energy
-    from keras_mhe.functional import hyperspherical_energy
+    from keras_mhe.ops import hyperspherical_energy
 
     if job["implementation"] == "textbook":
         return lambda weights: textbook_energy(

@@ -23,7 +23,7 @@ from benchmarks.textbook import textbook_energy, two_products
 from benchmarks.timing import interleaved, ratio, significant
 from cifar100 import RECIPES, Options, cnn9, compile_model
 from keras_mhe import MHE
-from keras_mhe.functional import hyperspherical_energy
+from keras_mhe.ops import hyperspherical_energy
 
 NUM_CLASSES = 100
 

@@ -22,7 +22,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mhe.functional import hyperspherical_energy
+from keras_mhe.ops import hyperspherical_energy
 
 DEVICES = 4
 

@@ -1,20 +1,20 @@
 """Looking at whole models: kernels, their energies, and levels to compare.
 
 Levels and bounds are mathematics that constraints and initializers use too, so
-they are at home in `functional`.
+they are at home in `ops`.
 """
 
 from keras_mhe.analysis._angles import optimal_angles, random_angle_density
 from keras_mhe.analysis._audit import Audit, audit, audit_features
 from keras_mhe.analysis._kernel_audit import KernelAudit
 from keras_mhe.analysis._kernels import NeuronKernel, neuron_kernels
-from keras_mhe.functional._bounds import (
+from keras_mhe.ops._levels.bounds import (
     EnergyBound,
     energy_bound,
     minimum_energy,
     optimal_cosine,
 )
-from keras_mhe.functional._levels import energy_gap, random_energy
+from keras_mhe.ops._levels.random import energy_gap, random_energy
 
 __all__ = [
     "Audit",

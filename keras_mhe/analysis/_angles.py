@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from keras_mhe.functional._bounds import (
+from keras_mhe.ops._levels.bounds import (
     check_size,
     energy_bound,
     optimal_cosine,

@@ -18,7 +18,7 @@ from keras_mhe.analysis._layers import (
     named_layers,
 )
 from keras_mhe.analysis._table import Table
-from keras_mhe.functional._form import EnergyForm
+from keras_mhe.ops._energy.form import EnergyForm
 from keras_mhe.regularizers._terms import terms_of
 
 

@@ -12,9 +12,9 @@ from keras_mhe.analysis._kernels import NeuronKernel
 from keras_mhe.analysis._living import Living, energies_of_living
 from keras_mhe.analysis._neighbors import neighbors
 from keras_mhe.analysis._table import column, hidden
-from keras_mhe.functional._bounds import optimal_cosine
-from keras_mhe.functional._form import EnergyForm
-from keras_mhe.functional._neurons import unit_columns
+from keras_mhe.ops._energy.form import EnergyForm
+from keras_mhe.ops._levels.bounds import optimal_cosine
+from keras_mhe.ops._pairs.neurons import unit_columns
 
 #: Degrees between neurons that count as the same.
 DUPLICATE_ANGLE = 0.1

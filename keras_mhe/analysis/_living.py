@@ -8,10 +8,10 @@ import numpy as np
 from keras import ops
 
 from keras_mhe._typing import Tensor
-from keras_mhe.functional._bounds import EnergyBound, energy_bound
-from keras_mhe.functional._energy import energy_of_potential
-from keras_mhe.functional._form import EnergyForm
-from keras_mhe.functional._levels import rises_of_levels
+from keras_mhe.ops._energy.energy import energy_of_potential
+from keras_mhe.ops._energy.form import EnergyForm
+from keras_mhe.ops._levels.bounds import EnergyBound, energy_bound
+from keras_mhe.ops._levels.random import rises_of_levels
 
 #: Fewer living neurons, or a smaller share of all, say nothing of the layer.
 _LEAST_LIVING = 3

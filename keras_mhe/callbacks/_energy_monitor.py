@@ -11,7 +11,7 @@ from keras_mhe import _validation
 from keras_mhe.analysis import neuron_kernels
 from keras_mhe.analysis._kernel_audit import audit_kernel
 from keras_mhe.analysis._layers import chosen_names
-from keras_mhe.functional._form import EnergyForm
+from keras_mhe.ops._energy.form import EnergyForm
 
 
 class EnergyMonitor(keras.callbacks.Callback):  # type: ignore[misc]

@@ -7,8 +7,8 @@ import keras
 from keras_mhe import _validation
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
-from keras_mhe.functional import lowered_energy
-from keras_mhe.functional._form import EnergyForm
+from keras_mhe.ops import lower_energy
+from keras_mhe.ops._energy.form import EnergyForm
 
 
 class _EnergyConstraint(keras.constraints.Constraint):  # type: ignore[misc]
@@ -30,7 +30,7 @@ class _EnergyConstraint(keras.constraints.Constraint):  # type: ignore[misc]
         limit: float | None = None,
         gap: float | None = None,
     ) -> Tensor:
-        return lowered_energy(
+        return lower_energy(
             w,
             steps=self.steps,
             rate=self.rate,
@@ -84,7 +84,7 @@ class EnergyDescent(_EnergyConstraint):
         w: The kernel, a float tensor of rank 2 or more.
 
     Numerics:
-        See `keras_mhe.functional.lowered_energy`. One step costs two energies
+        See `keras_mhe.ops.lower_energy`. One step costs two energies
         with their gradients after each update, however large the batch is.
 
     Example:
@@ -155,7 +155,7 @@ class MaxEnergy(_EnergyConstraint):
         w: The kernel, a float tensor of rank 2 or more.
 
     Numerics:
-        See `keras_mhe.functional.lowered_energy`. A kernel at or below the
+        See `keras_mhe.ops.lower_energy`. A kernel at or below the
         level costs one energy with its gradient. A level below the minimum
         is never reached, and all steps are taken after each update, until
         none lowers the energy.

@@ -7,8 +7,8 @@ import keras
 from keras_mhe import _validation
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
-from keras_mhe.functional import limited_spectral_norm
-from keras_mhe.functional._spectral import MODES
+from keras_mhe.ops import limit_spectral_norm
+from keras_mhe.ops._spectral import MODES
 
 
 @register("SpectralNorm")
@@ -50,7 +50,7 @@ class SpectralNorm(keras.constraints.Constraint):  # type: ignore[misc]
         ... )
         >>> layer.build((None, 4))
         >>> kernel = layer.kernel.constraint(layer.kernel + 1.0)
-        >>> values = keras_mhe.functional.singular_values(kernel)
+        >>> values = keras_mhe.ops.singular_values(kernel)
         >>> round(float(values[0]), 4)
         0.5
 
@@ -74,7 +74,7 @@ class SpectralNorm(keras.constraints.Constraint):  # type: ignore[misc]
 
     def __call__(self, w: Tensor) -> Tensor:
         """Returns the projected kernel, in the dtype of `w`."""
-        return limited_spectral_norm(
+        return limit_spectral_norm(
             w, self.max_value, mode=self.mode, neuron_axis=self.neuron_axis
         )
 

@@ -7,7 +7,7 @@ import keras
 from keras_mhe import _validation
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
-from keras_mhe.functional import on_sphere
+from keras_mhe.ops import project_to_sphere
 
 
 @register("UnitSphere")
@@ -57,7 +57,7 @@ class UnitSphere(keras.constraints.Constraint):  # type: ignore[misc]
 
     def __call__(self, w: Tensor) -> Tensor:
         """Returns the scaled kernel, in the dtype of `w`."""
-        return on_sphere(w, self.radius, neuron_axis=self.neuron_axis)
+        return project_to_sphere(w, self.radius, neuron_axis=self.neuron_axis)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments as plain JSON values."""

@@ -11,9 +11,9 @@ from keras import ops
 from keras_mhe import _backend, _numerics, _validation
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
-from keras_mhe.functional._arrangements import spread_directions
-from keras_mhe.functional._form import EnergyForm
-from keras_mhe.functional._neurons import (
+from keras_mhe.ops._energy.arrangements import spread_directions
+from keras_mhe.ops._energy.form import EnergyForm
+from keras_mhe.ops._pairs.neurons import (
     Directions,
     kernel_of_columns,
     neuron_columns,
@@ -31,7 +31,7 @@ class MinimumEnergy(keras.initializers.Initializer):  # type: ignore[misc]
       simplex, the minimum;
     - in full space, Euclidean, `N = 2d`: a random rotation of the
       cross-polytope, the minimum (Cohn and Kumar 2007);
-    - otherwise `steps` steps of `functional.lowered_energy` from random
+    - otherwise `steps` steps of `ops.lower_energy` from random
       directions: low, and no proof.
 
     The lengths are those that another initializer draws, so variances stay as

@@ -6,11 +6,11 @@ from typing import Any
 from keras_mhe import _validation
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
-from keras_mhe.functional import (
+from keras_mhe.layers._angular_margin import AngularMargin
+from keras_mhe.ops import (
     additive_angular_margin,
     additive_cosine_margin,
 )
-from keras_mhe.layers._angular_margin import AngularMargin
 
 
 @register("CosFace")
@@ -86,7 +86,7 @@ class ArcFace(AngularMargin):
 
     Call arguments, input shape, output shape, attributes: as of
     `AngularMargin`. Beyond `t + margin = pi` see
-    `keras_mhe.functional.additive_angular_margin`.
+    `keras_mhe.ops.additive_angular_margin`.
 
     Raises:
         ValueError: If an argument is outside its range.

@@ -12,17 +12,17 @@ from keras import ops
 from keras_mhe import _backend, _numerics, _validation
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
-from keras_mhe.functional import cosines
-from keras_mhe.functional._logits import is_target, with_margin
-from keras_mhe.functional._sampling import (
-    draw_classes,
-    sampled_logits,
-    step_back,
-)
 from keras_mhe.layers._inputs import (
     checked_labels,
     features_and_labels,
     features_shape,
+)
+from keras_mhe.ops import cosines
+from keras_mhe.ops._heads.logits import is_target, with_margin
+from keras_mhe.ops._heads.sampling import (
+    draw_classes,
+    sampled_logits,
+    step_back,
 )
 
 

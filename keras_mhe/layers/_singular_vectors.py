@@ -11,8 +11,8 @@ from keras import ops
 from keras_mhe import _backend, _numerics, _validation
 from keras_mhe._kernel_axes import KernelAxes
 from keras_mhe._typing import KerasObject, Tensor
-from keras_mhe.functional import power_iteration, rayleigh_quotient
-from keras_mhe.functional._spectral import divided_by_norm
+from keras_mhe.ops import power_iteration, rayleigh_quotient
+from keras_mhe.ops._spectral import divided_by_norm
 
 #: Iterations on the initial kernel, as in PyTorch's parametrisation.
 _INITIAL_ITERATIONS = 15

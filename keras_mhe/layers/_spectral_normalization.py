@@ -93,7 +93,7 @@ class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
         ... )
         >>> layer = SpectralNormalization(dense)
         >>> outputs = layer(keras.ops.eye(3), training=False)
-        >>> norm = keras_mhe.functional.singular_values(outputs)[0]
+        >>> norm = keras_mhe.ops.singular_values(outputs)[0]
         >>> abs(round(float(norm), 2) - 1.0) <= 0.01
         True
 

@@ -7,8 +7,8 @@ from keras import ops
 from keras_mhe import _backend, _validation
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
-from keras_mhe.functional import feature_norms, multiplicative_angular_margin
 from keras_mhe.layers._angular_margin import AngularMargin
+from keras_mhe.ops import feature_norms, multiplicative_angular_margin
 
 FEATURE_NORMS = ("none", "hard", "soft")
 
@@ -22,7 +22,7 @@ class SphereFace(AngularMargin):
 
         |x| (lambda cos t + psi(t)) / (lambda + 1)
 
-    with `psi` of `keras_mhe.functional.multiplicative_angular_margin`. lambda
+    with `psi` of `keras_mhe.ops.multiplicative_angular_margin`. lambda
     falls from step to step, so that the margin sets in slowly:
 
         lambda = max(lambda_min,
@@ -157,7 +157,7 @@ class SphereFaceR(AngularMargin):
 
     The logit of a class is `scale * cos t`, that of the sample's own class
     in training `scale * psi(t)`, with `psi` of
-    `keras_mhe.functional.multiplicative_angular_margin`. No annealing.
+    `keras_mhe.ops.multiplicative_angular_margin`. No annealing.
 
     Args:
         units: Int >= 1, the number of classes.

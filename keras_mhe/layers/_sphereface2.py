@@ -9,9 +9,9 @@ from keras import ops
 from keras_mhe import _validation
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
-from keras_mhe.functional import cosines, similarity_adjustment
-from keras_mhe.functional._logits import is_target
 from keras_mhe.layers._angular_margin import AngularMargin
+from keras_mhe.ops import cosines, similarity_adjustment
+from keras_mhe.ops._heads.logits import is_target
 
 
 @register("SphereFace2")

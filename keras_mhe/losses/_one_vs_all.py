@@ -8,7 +8,7 @@ from keras import ops
 from keras_mhe import _numerics, _validation
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
-from keras_mhe.functional._logits import is_target
+from keras_mhe.ops._heads.logits import is_target
 
 
 @register("OneVsAllCrossentropy")

@@ -8,7 +8,7 @@ from keras import ops
 from keras_mhe import _numerics, _validation
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
-from keras_mhe.functional._sampling import target_columns
+from keras_mhe.ops._heads.sampling import target_columns
 
 
 @register("SampledCrossentropy")

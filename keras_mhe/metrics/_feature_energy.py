@@ -9,8 +9,8 @@ from keras import ops
 from keras_mhe import _numerics, _validation
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
-from keras_mhe.functional import hyperspherical_energy
-from keras_mhe.functional._potentials import Potential
+from keras_mhe.ops import hyperspherical_energy
+from keras_mhe.ops._pairs.potentials import Potential
 
 
 @register("FeatureEnergy")

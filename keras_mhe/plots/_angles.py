@@ -14,7 +14,7 @@ from keras_mhe.analysis import (
     random_angle_density,
 )
 from keras_mhe.analysis._audit import check_audit
-from keras_mhe.functional._form import EnergyForm
+from keras_mhe.ops._energy.form import EnergyForm
 from keras_mhe.plots._figure import new_figure
 
 

@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_mhe import _validation
 from keras_mhe._typing import Tensor
-from keras_mhe.functional._neurons import (
+from keras_mhe.ops._pairs.neurons import (
     float_tensor,
     neuron_columns,
     unit_columns,

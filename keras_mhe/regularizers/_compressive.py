@@ -5,9 +5,9 @@ from typing import Any
 from keras_mhe import _validation
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
-from keras_mhe.functional import compressive_energy
-from keras_mhe.functional._form import EnergyForm
-from keras_mhe.functional._projections import KINDS
+from keras_mhe.ops import compressive_energy
+from keras_mhe.ops._energy.form import EnergyForm
+from keras_mhe.ops._relatives.projections import KINDS
 from keras_mhe.regularizers._neurons import NeuronRegularizer
 
 
@@ -24,7 +24,7 @@ class CompressiveMHE(NeuronRegularizer):
         strength: Real number >= 0, the factor of the energy. Defaults to
             `1.0`.
         projection: `"random"`, `"angle_preserving"` or `"adversarial"`, see
-            `keras_mhe.functional.compressive_energy`. Defaults to `"random"`.
+            `keras_mhe.ops.compressive_energy`. Defaults to `"random"`.
         dim: Int >= 2, dimension of the projected neurons; shorter ones are
             not projected. Below `power + 2` random directions have no finite
             mean energy, and single pairs are most of the term. Defaults to
@@ -62,7 +62,7 @@ class CompressiveMHE(NeuronRegularizer):
 
     References:
         Lin et al., "Regularizing Neural Networks via Minimizing Hyperspherical
-        Energy", CVPR 2020, arXiv:1906.04892. See `keras_mhe.functional.
+        Energy", CVPR 2020, arXiv:1906.04892. See `keras_mhe.ops.
         compressive_energy` for the differences.
     """
 

@@ -5,7 +5,7 @@ from typing import Any
 from keras_mhe import _validation
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
-from keras_mhe.functional import (
+from keras_mhe.ops import (
     gram_log_determinant,
     separation,
     uniformity,
@@ -46,7 +46,7 @@ class Separation(Relative):
 
     References:
         Liu et al., "Learning with Hyperspherical Uniformity", AISTATS 2021,
-        arXiv:2103.01649. See `keras_mhe.functional.separation`.
+        arXiv:2103.01649. See `keras_mhe.ops.separation`.
     """
 
     own = ("per_neuron",)
@@ -103,7 +103,7 @@ class GramDeterminant(Relative):
 
     References:
         Liu et al., "Learning with Hyperspherical Uniformity", AISTATS 2021,
-        arXiv:2103.01649. See `keras_mhe.functional.gram_log_determinant`.
+        arXiv:2103.01649. See `keras_mhe.ops.gram_log_determinant`.
     """
 
     own = ("precision", "epsilon")
@@ -162,7 +162,7 @@ class Uniformity(Relative):
     References:
         Wang and Isola, "Understanding Contrastive Representation Learning
         through Alignment and Uniformity on the Hypersphere", ICML 2020,
-        arXiv:2005.10242. See `keras_mhe.functional.uniformity`.
+        arXiv:2005.10242. See `keras_mhe.ops.uniformity`.
     """
 
     own = ("precision", "block_size")

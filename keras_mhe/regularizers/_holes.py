@@ -5,8 +5,8 @@ from typing import Any
 from keras_mhe import _validation
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
-from keras_mhe.functional import covering, polarization
-from keras_mhe.functional._potentials import Potential
+from keras_mhe.ops import covering, polarization
+from keras_mhe.ops._pairs.potentials import Potential
 from keras_mhe.regularizers._relative import Relative
 
 
@@ -38,7 +38,7 @@ class Polarization(_Holes):
         starts: Int >= 1, directions from which holes are searched. Defaults
             to `16`.
         steps: Int >= 0, iterations of the search, see
-            `keras_mhe.functional.polarization`. Defaults to `20`.
+            `keras_mhe.ops.polarization`. Defaults to `20`.
         half_space: As for `keras_mhe.MHE`. Defaults to `False`.
         neuron_axis: As for `keras_mhe.MHE`. Defaults to `-1`.
         groups: As for `keras_mhe.MHE`. Defaults to `1`.
@@ -59,7 +59,7 @@ class Polarization(_Holes):
 
     References:
         Liu et al., "Learning with Hyperspherical Uniformity", AISTATS 2021,
-        arXiv:2103.01649. See `keras_mhe.functional.polarization`.
+        arXiv:2103.01649. See `keras_mhe.ops.polarization`.
     """
 
     own = ("power", "distance", "starts", "steps")
@@ -107,7 +107,7 @@ class Covering(_Holes):
         starts: Int >= 1, directions from which holes are searched. Defaults
             to `16`.
         steps: Int >= 0, iterations of the search, see
-            `keras_mhe.functional.polarization`. Defaults to `20`.
+            `keras_mhe.ops.polarization`. Defaults to `20`.
         half_space: As for `keras_mhe.MHE`. Defaults to `False`.
         neuron_axis: As for `keras_mhe.MHE`. Defaults to `-1`.
         groups: As for `keras_mhe.MHE`. Defaults to `1`.
@@ -128,7 +128,7 @@ class Covering(_Holes):
 
     References:
         Liu et al., "Learning with Hyperspherical Uniformity", AISTATS 2021,
-        arXiv:2103.01649. See `keras_mhe.functional.covering`.
+        arXiv:2103.01649. See `keras_mhe.ops.covering`.
     """
 
     own = ("precision", "starts", "steps")

@@ -5,8 +5,8 @@ from typing import Any
 from keras_mhe import _backend, _validation
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
-from keras_mhe.functional import hyperspherical_energy, hyperspherical_gap
-from keras_mhe.functional._potentials import Potential
+from keras_mhe.ops import hyperspherical_energy, hyperspherical_gap
+from keras_mhe.ops._pairs.potentials import Potential
 from keras_mhe.regularizers._neurons import NeuronRegularizer
 from keras_mhe.regularizers._published import MODEL_NAMES, PublishedMHE
 from keras_mhe.regularizers._published_gan import (
@@ -31,7 +31,7 @@ class MHE(NeuronRegularizer):
     proven minimum and 1 for random directions. Then a `strength` pulls the
     same in every layer, narrow or wide, and the loss that `fit` prints is that
     of the task plus the strengths times numbers around 1 and below; see
-    `keras_mhe.functional.hyperspherical_gap`.
+    `keras_mhe.ops.hyperspherical_gap`.
 
     A regularizer sees one tensor and not its layer, so the axis of the
     neurons is an argument:
@@ -104,7 +104,7 @@ class MHE(NeuronRegularizer):
 
     References:
         Liu et al., "Learning towards Minimum Hyperspherical Energy", NeurIPS
-        2018, arXiv:1805.09298. See `keras_mhe.functional.
+        2018, arXiv:1805.09298. See `keras_mhe.ops.
         hyperspherical_energy` for the formulas and their edges.
     """
 

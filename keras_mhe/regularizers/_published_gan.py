@@ -8,8 +8,8 @@ from keras import ops
 from keras_mhe import _validation
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
-from keras_mhe.functional._energy import energy_of_potential
-from keras_mhe.functional._potentials import Potential
+from keras_mhe.ops._energy.energy import energy_of_potential
+from keras_mhe.ops._pairs.potentials import Potential
 from keras_mhe.regularizers._neurons import NeuronRegularizer
 
 #: Added to the squared distance of a pair.

@@ -4,7 +4,7 @@ import io
 import re
 
 from keras_mhe.analysis import KernelAudit
-from keras_mhe.functional._form import EnergyForm
+from keras_mhe.ops._energy.form import EnergyForm
 from keras_mhe.plots._angles import draw_angles
 from keras_mhe.plots._figure import new_figure, require_matplotlib
 

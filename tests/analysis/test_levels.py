@@ -15,8 +15,8 @@ from keras_mhe.analysis import (
     minimum_energy,
     random_energy,
 )
-from keras_mhe.functional import lowered_energy
-from keras_mhe.functional._levels import random_excess
+from keras_mhe.ops import lower_energy
+from keras_mhe.ops._levels.random import random_excess
 from support import numpy_reference
 
 pytestmark = pytest.mark.once
@@ -220,7 +220,7 @@ def test_descent_ends_at_the_bound_or_above(num_neurons, dim, half_space):
     form = {"power": 1, "half_space": half_space}
     rng = np.random.default_rng(11)
     start = rng.normal(size=(dim, num_neurons)).astype("float32")
-    lowest = lowered_energy(start, rate=1.0, steps=200, **form)
+    lowest = lower_energy(start, rate=1.0, steps=200, **form)
     energy = numpy_reference.energy(ops.convert_to_numpy(lowest), **form)
     bound = energy_bound(num_neurons, dim, **form)
     assert energy > bound.energy * (1.0 - 1e-5)

@@ -7,7 +7,7 @@ from keras import layers
 
 from keras_mhe import MHE
 from keras_mhe.callbacks import RefreshProjections
-from keras_mhe.functional import compressive_energy
+from keras_mhe.ops import compressive_energy
 from keras_mhe.regularizers import CompressiveMHE
 from support.tensors import as_float
 from support.ways import WAYS

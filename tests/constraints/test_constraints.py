@@ -13,7 +13,7 @@ from keras_mhe.constraints import (
     SpectralNorm,
     UnitSphere,
 )
-from keras_mhe.functional import on_sphere
+from keras_mhe.ops import project_to_sphere
 from support.tensors import as_array, lengths
 
 RNG = np.random.default_rng(0)
@@ -89,7 +89,9 @@ def test_directions_stay_on_a_sphere(size):
     kernel = RNG.uniform(0.1, 1.0, size=(4, 3)) * size
     unit = kernel / size / np.linalg.norm(kernel / size, axis=0)
     np.testing.assert_allclose(
-        as_array(on_sphere(kernel.astype("float32"), 2.0)), 2 * unit, rtol=1e-5
+        as_array(project_to_sphere(kernel.astype("float32"), 2.0)),
+        2 * unit,
+        rtol=1e-5,
     )
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from keras_mhe.analysis import energy_gap
 from keras_mhe.constraints import MaxEnergy
-from keras_mhe.functional import hyperspherical_energy
+from keras_mhe.ops import hyperspherical_energy
 from support.tensors import as_array, as_float
 
 RNG = np.random.default_rng(0)

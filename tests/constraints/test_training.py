@@ -11,7 +11,7 @@ from keras_mhe.constraints import (
     SpectralNorm,
     UnitSphere,
 )
-from keras_mhe.functional import hyperspherical_energy, singular_values
+from keras_mhe.ops import hyperspherical_energy, singular_values
 from support.tensors import as_array, as_float, lengths
 from support.ways import WAYS
 

@@ -211,7 +211,7 @@ LAYERS = (
     ("_numerics", "_validation", "_registration", "_backend"),
     ("_computed_weights", "_files", "_text", "_compilation"),
     ("_kernel_axes",),
-    ("functional",),
+    ("ops",),
     (
         "regularizers",
         "constraints",
@@ -225,23 +225,35 @@ LAYERS = (
     ("reports", "_command_parser", "_model_files"),
     ("_command_line",),
 )
-LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
+#: The same within `ops`.
+FAMILIES = (
+    ("_pairs",),
+    ("_levels", "_heads", "_spectral", "_spheres"),
+    ("_energy",),
+    ("_relatives",),
+)
 
 
 @pytest.mark.once
-def test_imports_go_one_way():
-    for path in source_files():
-        parts = path.relative_to(PACKAGE).with_suffix("").parts
-        if parts == ("__init__",):
+@pytest.mark.parametrize(
+    ("layers", "folder"), [(LAYERS, PACKAGE), (FAMILIES, PACKAGE / "ops")]
+)
+def test_imports_go_one_way(layers, folder):
+    levels = {name: k for k, names in enumerate(layers) for name in names}
+    depth = len(folder.relative_to(PACKAGE.parent).parts)
+    prefix = ".".join(folder.relative_to(PACKAGE.parent).parts) + "."
+    for path in folder.rglob("*.py"):
+        own = path.relative_to(folder).with_suffix("").parts[0]
+        if own == "__init__":
             continue
         for name in imports_of(path):
-            if not name.startswith("keras_mhe."):
+            if not name.startswith(prefix):
                 continue
-            imported = name.split(".")[1]
+            imported = name.split(".")[depth]
             message = f"{path} imports {name}"
-            assert LEVELS[imported] <= LEVELS[parts[0]], message
-            same_level = LEVELS[imported] == LEVELS[parts[0]]
-            assert imported == parts[0] or not same_level, message
+            assert levels[imported] <= levels[own], message
+            same_level = levels[imported] == levels[own]
+            assert imported == own or not same_level, message
 
 
 def test_unsupported_backend_is_named():

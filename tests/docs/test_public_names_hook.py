@@ -38,9 +38,9 @@ def test_public_names_are_those_of_the_package(hooks):
 
 
 def test_missing_name_is_a_warning(hooks, caplog):
-    page = SimpleNamespace(url="api/functional/")
+    page = SimpleNamespace(url="api/ops/")
     names = hooks.public_names(hooks.PACKAGE)
-    missing = "keras_mhe.functional.hyperspherical_energy"
+    missing = "keras_mhe.ops.hyperspherical_energy"
     html = "".join(f'<h2 id="{name}">' for name in names if name != missing)
     assert hooks.on_post_page(html, page=page) == html
     hooks.on_post_build()

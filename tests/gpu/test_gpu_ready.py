@@ -20,7 +20,8 @@ import keras
 import pytest
 from keras import layers, ops
 
-from keras_mhe import MHE, functional
+from keras_mhe import MHE
+from keras_mhe import ops as mhe_ops
 from keras_mhe.initializers import MinimumEnergy
 from keras_mhe.layers import SpectralNormalization
 from keras_mhe.losses import OneVsAllCrossentropy, SampledCrossentropy
@@ -256,8 +257,8 @@ def spectral_norm():
     """The estimated spectral norm after a power iteration."""
 
     def function(weights, u):
-        moved_u, v = functional.power_iteration(weights, u)
-        return functional.rayleigh_quotient(weights, moved_u, v)
+        moved_u, v = mhe_ops.power_iteration(weights, u)
+        return mhe_ops.rayleigh_quotient(weights, moved_u, v)
 
     return Program(function, [((3, 2, 4), "float32")], (((4,), "float32"),))
 
@@ -269,51 +270,49 @@ def elementwise(function, argument):
 
 FUNCTIONS = {
     "additive_angular_margin": elementwise(
-        functional.additive_angular_margin, 0.5
+        mhe_ops.additive_angular_margin, 0.5
     ),
-    "additive_cosine_margin": elementwise(
-        functional.additive_cosine_margin, 0.35
-    ),
+    "additive_cosine_margin": elementwise(mhe_ops.additive_cosine_margin, 0.35),
     "compressive_energy": of_kernel(
-        lambda kernel: functional.compressive_energy(
+        lambda kernel: mhe_ops.compressive_energy(
             kernel, projection="adversarial", dim=3
         )
     ),
     "cosines": Program(
-        lambda *tensors: ops.sum(functional.cosines(*tensors)),
+        lambda *tensors: ops.sum(mhe_ops.cosines(*tensors)),
         [((3, 4), "float32"), ((4, 5), "float32")],
     ),
-    "covering": of_kernel(functional.covering),
+    "covering": of_kernel(mhe_ops.covering),
     "energy_and_gradient": beside_kernel(
-        lambda kernel: functional.energy_and_gradient(kernel)[1]
+        lambda kernel: mhe_ops.energy_and_gradient(kernel)[1]
     ),
     "feature_norms": of_kernel(
-        lambda features: ops.sum(functional.feature_norms(features)), (3, 4)
+        lambda features: ops.sum(mhe_ops.feature_norms(features)), (3, 4)
     ),
-    "gram_log_determinant": of_kernel(functional.gram_log_determinant),
-    "hyperspherical_energy": of_kernel(functional.hyperspherical_energy),
-    "limited_spectral_norm": beside_kernel(
-        lambda kernel: functional.limited_spectral_norm(kernel, 1)
+    "gram_log_determinant": of_kernel(mhe_ops.gram_log_determinant),
+    "hyperspherical_energy": of_kernel(mhe_ops.hyperspherical_energy),
+    "limit_spectral_norm": beside_kernel(
+        lambda kernel: mhe_ops.limit_spectral_norm(kernel, 1)
     ),
-    "lowered_energy": beside_kernel(
-        lambda kernel: functional.lowered_energy(kernel, steps=3, limit=0.1)
+    "lower_energy": beside_kernel(
+        lambda kernel: mhe_ops.lower_energy(kernel, steps=3, limit=0.1)
     ),
     "multiplicative_angular_margin": elementwise(
-        functional.multiplicative_angular_margin, 1.7
+        mhe_ops.multiplicative_angular_margin, 1.7
     ),
-    "on_sphere": beside_kernel(functional.on_sphere),
-    "polarization": of_kernel(functional.polarization),
+    "project_to_sphere": beside_kernel(mhe_ops.project_to_sphere),
+    "polarization": of_kernel(mhe_ops.polarization),
     "power_iteration": spectral_norm(),
     "rayleigh_quotient": spectral_norm(),
-    "separation": of_kernel(functional.separation),
-    "similarity_adjustment": elementwise(functional.similarity_adjustment, 3.0),
-    "singular_values": beside_kernel(functional.singular_values),
-    "uniformity": of_kernel(functional.uniformity),
+    "separation": of_kernel(mhe_ops.separation),
+    "similarity_adjustment": elementwise(mhe_ops.similarity_adjustment, 3.0),
+    "singular_values": beside_kernel(mhe_ops.singular_values),
+    "uniformity": of_kernel(mhe_ops.uniformity),
 }
 
 ENERGIES = {
     f"{form_id(form)} {more}": of_kernel(
-        functools.partial(functional.hyperspherical_energy, **form, **more),
+        functools.partial(mhe_ops.hyperspherical_energy, **form, **more),
         (4, 18),
     )
     for form in FEW_FORMS
@@ -349,7 +348,7 @@ PROGRAMS = {
 
 def test_every_function_has_a_program():
     # Of classes `contracts/test_float_dtypes.py` tells that all are there.
-    assert sorted(FUNCTIONS) == functional.__all__
+    assert sorted(FUNCTIONS) == mhe_ops.__all__
 
 
 @pytest.mark.usefixtures("without_data")

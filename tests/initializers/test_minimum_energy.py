@@ -10,8 +10,8 @@ import pytest
 from keras import layers, ops
 
 from keras_mhe.analysis import energy_gap
-from keras_mhe.functional import hyperspherical_energy
 from keras_mhe.initializers import MinimumEnergy
+from keras_mhe.ops import hyperspherical_energy
 from support.tensors import as_array, as_float, lengths
 
 #: Shape, form, neurons and dimension of a group, where the minimum is known.

@@ -7,8 +7,8 @@ from keras import layers
 
 import keras_mhe
 from keras_mhe import MHE, regularize
-from keras_mhe.functional import hyperspherical_gap
 from keras_mhe.layers import ArcFace
+from keras_mhe.ops import hyperspherical_gap
 from support.tensors import as_float, total
 from support.ways import COMPILED_WAYS
 

@@ -1,7 +1,7 @@
 """The published programs' terms: numbers, arguments, configuration.
 
 The numbers of `PublishedMHE` are compared in
-`functional/test_published_parity.py`.
+`ops/test_published_parity.py`.
 """
 
 import json

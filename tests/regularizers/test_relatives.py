@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from keras_mhe import functional
+from keras_mhe import ops as mhe_ops
 from keras_mhe.regularizers import (
     CompressiveMHE,
     Covering,
@@ -28,7 +28,7 @@ RELATIVES = {
     "CompressiveMHE": (
         CompressiveMHE,
         {"dim": 3, "num_projections": 3, "power": 1, "seed": 3, "draw": 1},
-        functional.compressive_energy,
+        mhe_ops.compressive_energy,
         1,
     ),
     "adversarial": (
@@ -41,7 +41,7 @@ RELATIVES = {
             "rate": 0.05,
             "power": 0,
         },
-        functional.compressive_energy,
+        mhe_ops.compressive_energy,
         1,
     ),
     "angle_preserving": (
@@ -53,38 +53,38 @@ RELATIVES = {
             "distance": "angular",
             "power": 0,
         },
-        functional.compressive_energy,
+        mhe_ops.compressive_energy,
         1,
     ),
-    "Separation": (Separation, {}, functional.separation, -1),
+    "Separation": (Separation, {}, mhe_ops.separation, -1),
     "one pair": (
         Separation,
         {"per_neuron": False},
-        functional.separation,
+        mhe_ops.separation,
         -1,
     ),
     "GramDeterminant": (
         GramDeterminant,
         {"precision": 2.0, "epsilon": 1e-4},
-        functional.gram_log_determinant,
+        mhe_ops.gram_log_determinant,
         -1,
     ),
     "Uniformity": (
         Uniformity,
         {"precision": 3.0, "block_size": 3},
-        functional.uniformity,
+        mhe_ops.uniformity,
         1,
     ),
     "Polarization": (
         Polarization,
         {"power": 1, "distance": "angular", "starts": 4, "steps": 5},
-        functional.polarization,
+        mhe_ops.polarization,
         -1,
     ),
     "Covering": (
         Covering,
         {"precision": 5.0, "starts": 4, "steps": 5},
-        functional.covering,
+        mhe_ops.covering,
         1,
     ),
 }

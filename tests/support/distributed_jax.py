@@ -13,7 +13,7 @@ import jax
 import keras
 import numpy as np
 
-from keras_mhe.functional import _pairs, hyperspherical_energy
+from keras_mhe.ops import _pairs, hyperspherical_energy
 from support import distributed_model
 from support.distributed_model import BLOCK_SIZE, CLASSES, DIM
 

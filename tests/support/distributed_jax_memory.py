@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_mhe import MHE
-from keras_mhe.functional import hyperspherical_energy
+from keras_mhe.ops import hyperspherical_energy
 from support.distributed_jax import model_parallel
 
 DIM, CLASSES, ANCHORS = 128, 8192, 512

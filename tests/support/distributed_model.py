@@ -10,8 +10,8 @@ import numpy as np
 from keras import layers, ops
 
 from keras_mhe import MHE
-from keras_mhe.functional import hyperspherical_energy
 from keras_mhe.layers import ArcFace, SphereFace
+from keras_mhe.ops import hyperspherical_energy
 
 FEATURES, HIDDEN, DIM, CLASSES = 12, 24, 8, 40
 STEPS, BATCH = 3, 16

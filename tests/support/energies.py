@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from keras_mhe.functional import hyperspherical_energy
+from keras_mhe.ops import hyperspherical_energy
 from support import numpy_reference
 from support.gradients import FASTEST, evaluator
 from support.tensors import assert_near

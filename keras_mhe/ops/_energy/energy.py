@@ -1,0 +1,268 @@
+"""Hyperspherical energy: value and gradient in one pass."""
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_mhe import _backend, _numerics, _validation
+from keras_mhe._typing import Tensor
+from keras_mhe.ops._pairs.neurons import (
+    Directions,
+    float_tensor,
+    neuron_columns,
+    widened,
+)
+from keras_mhe.ops._pairs.potentials import Potential
+from keras_mhe.ops._pairs.sums import (
+    sum_over_pairs,
+    sum_over_pairs_of_anchors,
+    sum_over_sample,
+)
+from keras_mhe.ops._pairs.tiles import choose_tile
+
+
+def hyperspherical_energy(
+    weights: Tensor,
+    *,
+    power: float = 2,
+    distance: str = "euclidean",
+    half_space: bool = False,
+    neuron_axis: int | tuple[int, ...] = -1,
+    groups: int = 1,
+    epsilon: float = 0.0,
+    anchors: Tensor | None = None,
+    others: Tensor | None = None,
+    block_size: int | str = "auto",
+) -> Tensor:
+    r"""Mean energy of all pairs of neuron directions; low means well spread.
+
+    Each neuron is scaled to unit length, `u_i = w_i / |w_i|`. With the
+    Euclidean distance `r = |u_i - u_j| = sqrt(2 - 2 u_i . u_j)` (0 to 2) or
+    the angle `t = arccos(u_i . u_j)` (0 to pi, radians), a pair adds
+
+        f = r**-power    or    -log(r)    for power=0    (euclidean)
+        f = t**-power    or    -log(t)    for power=0    (angular)
+
+    and the mean over all unordered pairs is returned. In half space the
+    vectors `u_i` and their opposites `-u_i` together repel each other:
+    `2N` vectors, `N(2N-1)` pairs, computed from the `N` neurons alone.
+
+    Args:
+        weights: Float tensor, Keras variable or array of rank 2 or more, for
+            example a convolution's kernel `(height, width, in, filters)`.
+            Integers are taken as float32.
+        power: Real number >= 0, no unit, the `s` of the Riesz potential. 0
+            is the logarithm. Defaults to `2`.
+        distance: `"euclidean"` or `"angular"`. Defaults to `"euclidean"`.
+        half_space: Bool. Whether to count each neuron's opposite too, so
+            that lines instead of rays repel. Defaults to `False`.
+        neuron_axis: Int or tuple of ints. The axis or axes of `weights` that
+            count the neurons; the others hold their vectors. A tuple is
+            flattened in the given order. Defaults to `-1`, right for
+            `Dense` and convolution kernels.
+        groups: Int >= 1. Number of contiguous blocks of the flattened neuron
+            index; only neurons of one block meet, and the mean runs over the
+            pairs of all blocks. Defaults to `1`.
+        epsilon: Real number >= 0. Added under the root of the norm,
+            `u = w / sqrt(|w|**2 + epsilon)`; the published program has 1e-4.
+            With `epsilon > 0` the energy depends on the neurons' norms, and
+            `r` is `sqrt(2 - 2 u_i . u_j)` of vectors shorter than 1.
+            Defaults to `0.0`.
+        anchors: `None`, or integer tensor or array of shape `(m,)` with
+            indices of neurons: the mini-batch form, in which only the pairs
+            of an anchor with another neuron count, `m(N-1)` of them (in half
+            space `m(2N-1)`). An index that is repeated counts each time.
+            Indices out of range raise; inside a compiled function, where
+            they cannot be seen, they are moved to the nearest valid index,
+            and floats, which some trainers make of labels, are cut to ints.
+            Defaults to `None`.
+        others: `None`, or integer tensor or array of shape `(k,)` with
+            indices of neurons, for `anchors` and `groups=1`: the anchors
+            meet these only, and the sum over the pairs is multiplied by
+            `N / k`. If they were drawn such that each neuron is among them
+            with the same probability and none twice, this is an unbiased
+            estimate of the energy with all others, in value and gradient,
+            and costs nothing that grows with `N` except room for the
+            gradient. Indices out of range as in `anchors`. Defaults to
+            `None`.
+        block_size: `"auto"` or int >= 1, the edge of the square tiles in
+            which the table of pairs is computed, one alive at a time (with
+            groups, one of each group); with anchors the columns of a tile. It
+            never changes the result beyond rounding. `"auto"` takes tables of
+            up to `768**2` entries at once, that is 768 neurons, and tiles of
+            `512**2` entries beyond (8,192 and 4,096 on accelerators, by their
+            memory and not measured). Where the number of neurons is not known
+            while tracing, the whole table is taken. Defaults to `"auto"`.
+
+    Returns:
+        Scalar float32 tensor, no unit (float64 for float64 weights). float16
+        and bfloat16 weights are computed in float32. The gradient has the
+        dtype of `weights`; it can be taken once, not twice.
+
+    Raises:
+        ValueError: If an argument is outside its range, if `weights` has rank
+            0 or 1 or no entries, if `neuron_axis` names an axis twice or
+            leaves none for the vectors, if `groups` does not divide the
+            number of neurons, if `anchors` or `others` are not integers in
+            range, or if `others` come without `anchors` or with groups.
+
+    Numerics:
+        For `epsilon=0` the value does not change when a neuron is multiplied
+        by a positive number, and each neuron's gradient is orthogonal to it.
+
+        - A neuron of zeros has no direction. For `epsilon=0` it is left out:
+          the mean runs over the pairs of the `n` others (`n(n-1)/2`, in half
+          space `n(2n-1)`), each group by itself, so a layer gains nothing by
+          neurons that die. With `others`, `n` is estimated from those drawn.
+          With `epsilon > 0`, where `u` is differentiable at zero, it counts
+          as orthogonal to every neuron and gets a gradient.
+        - A neuron that contains NaN or infinity counts as orthogonal to every
+          neuron (and in half space to its opposite) and gets no gradient.
+        - Nearly equal neurons count as equal: they add the energy of
+          `r = 1.4e-3` (float32; 6e-8 in float64) and no gradient. They are
+          those nearer than that, of more than 128 entries than 2.0e-3 (in
+          float64 8e-8), of more than 4,096 than `(eps**2 * dim / 4)**(1/4)`,
+          which is 2.4e-3 at 10,000 entries. In half space this includes
+          opposite neurons, and the whole pair of lines adds none; in the
+          angular forms opposite neurons (within the same distance) add no
+          gradient.
+        - One neuron alone has no pair: its energy is 0, in half space too.
+        - Where a potential exceeds 1e15 (only for `power` above 5, in float64
+          above 2) it is continued by its tangent. Gradients are cut at 1e30
+          (float16: 65504).
+
+        Cost: `3/4` of the time of two products of `N x dim` by `dim x N`
+        matrices, and little more; memory for a few copies of `weights` and
+        one tile. With anchors `O(m N dim)` time. On JAX, columns that
+        `keras.distribution.ModelParallel` spreads over devices stay where
+        they are, if the table has tiles, the devices divide their number
+        and, without anchors, there are no groups.
+        On PyTorch a table with tiles runs between two parts of a
+        `torch.compile`d function, so not under `fullgraph=True`, and anchors
+        given as a tensor on a GPU are read back to be checked; a list or an
+        array is not. Where an accelerator rounds the factors of products
+        (TF32), three products of their parts take the place of each.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_mhe.ops import hyperspherical_energy
+        >>> opposite = np.array([[1.0, -1.0], [0.0, 0.0]], "float32")
+        >>> float(hyperspherical_energy(opposite, power=1))
+        0.5
+
+    References:
+        Liu et al., "Learning towards Minimum Hyperspherical Energy", NeurIPS
+        2018, arXiv:1805.09298: equation 1 (energy), section 3.3 (half
+        space), 3.6 (mini-batch form). Differs: a mean instead of a sum.
+    """
+    neuron_axis = _validation.axes(neuron_axis)
+    half_space = _validation.boolean("half_space", half_space)
+    block_size = _validation.block_size(block_size)
+    return energy_of_potential(
+        weights,
+        Potential(power=power, distance=distance),
+        half_space=half_space,
+        neuron_axis=neuron_axis,
+        groups=_validation.positive_integer("groups", groups),
+        epsilon=_validation.non_negative_real("epsilon", epsilon),
+        anchors=anchors,
+        others=others,
+        block_size=block_size,
+    )
+
+
+def energy_of_potential(
+    weights: Tensor,
+    potential: Potential,
+    *,
+    half_space: bool,
+    neuron_axis: int | tuple[int, ...],
+    groups: int,
+    epsilon: float,
+    anchors: Tensor | None = None,
+    others: Tensor | None = None,
+    block_size: int | str = "auto",
+) -> Tensor:
+    """Mean of any `Potential` over pairs; `hyperspherical_energy` has the rest.
+
+    The published forms come in here with potentials of their own.
+    """
+    neurons = widened(neuron_columns(float_tensor(weights), neuron_axis))
+    dim, num_neurons = ops.shape(neurons)
+    _validation.groups_divide(groups, num_neurons)
+    if anchors is not None:
+        anchors = _checked_indices("anchors", anchors, num_neurons)
+    num_columns = num_neurons
+    if others is not None:
+        _validation.others_have_anchors(anchors, groups)
+        others = _checked_indices("others", others, num_neurons)
+        # All that is needed of the kernel from here on.
+        drawn = ops.concatenate([anchors, others])
+        neurons = _backend.take_columns(neurons, drawn)
+        num_columns = ops.shape(others)[0]
+
+    tile = choose_tile(
+        block_size,
+        num_columns // groups if anchors is None else num_columns,
+        num_tables=groups if anchors is None else 1,
+        num_rows=None if anchors is None else ops.shape(anchors)[0],
+        dim=dim,
+        on_cpu=_backend.runs_on_cpu(neurons),
+    )
+
+    def forward(
+        neurons: Tensor,
+    ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        directions = Directions.of(neurons, epsilon)
+        if anchors is None:
+            total, gradient, count = sum_over_pairs(
+                directions, potential, half_space, groups, tile
+            )
+        elif others is not None:
+            total, gradient, count = sum_over_sample(
+                directions,
+                potential,
+                half_space,
+                tile,
+                anchors,
+                others,
+                num_neurons,
+            )
+        else:
+            total, gradient, count = sum_over_pairs_of_anchors(
+                directions, potential, half_space, groups, tile, anchors
+            )
+        by_norm = directions.inverse_norms / count
+
+        def pull_back(upstream: Tensor) -> Tensor:
+            return _backend.multiply_and_cut(
+                gradient,
+                upstream * by_norm,
+                _numerics.LARGEST_GRADIENT,
+            )
+
+        return total / count, pull_back
+
+    if tile is None:
+        return _backend.with_gradient(forward, neurons)
+    return _backend.without_unrolling(_backend.with_gradient, forward, neurons)
+
+
+def _checked_indices(name: str, indices: Tensor, num_neurons: Tensor) -> Tensor:
+    """Returns indices in range; raises for known ones out of range."""
+    is_tensor = ops.is_tensor(indices)
+    if not is_tensor:
+        indices = np.asarray(indices)
+    dtype = keras.backend.standardize_dtype(indices.dtype)
+    known = _backend.known_values(indices) if is_tensor else indices
+    _validation.indices_are_integers(name, indices.shape, dtype, known is None)
+    if known is not None:
+        _validation.indices_in_range(name, known, num_neurons)
+    if not is_tensor:
+        indices = ops.convert_to_tensor(indices, dtype=_backend.INDEX_DTYPE)
+        if isinstance(num_neurons, int):  # So they are known to be in range.
+            return indices
+    indices = ops.cast(indices, _backend.INDEX_DTYPE)
+    return ops.clip(indices, 0, num_neurons - 1)

@@ -1,0 +1,75 @@
+"""Unit vectors of a kernel, group by group, and tables of their cosines."""
+
+from keras import ops
+
+from keras_mhe import _backend, _validation
+from keras_mhe._typing import Tensor
+from keras_mhe.ops._pairs.neurons import (
+    float_tensor,
+    neuron_columns,
+    unit_columns,
+)
+from keras_mhe.ops._pairs.tiles import Columns, cosines_of, own_scales
+
+
+def grouped_units(
+    weights: Tensor, neuron_axis: int | tuple[int, ...], groups: int
+) -> Tensor:
+    """Returns the directions of neurons, differentiable by the weights.
+
+    Args:
+        weights: Float tensor, variable or array of rank 2 or more.
+        neuron_axis: Axis or axes that count the neurons.
+        groups: Contiguous blocks of neurons; divides their number.
+
+    Returns:
+        Tensor of shape `(groups, dim, size)`, float32 or float64. Columns
+        without a direction are zeros.
+
+    Raises:
+        ValueError: If the kernel does not have the axes or groups.
+    """
+    columns = neuron_columns(
+        float_tensor(weights), _validation.axes(neuron_axis)
+    )
+    groups = _validation.positive_integer("groups", groups)
+    dim, num_neurons = ops.shape(columns)
+    _validation.groups_divide(groups, num_neurons)
+    units = unit_columns(columns)
+    if groups == 1:
+        return units[None]
+    stack = ops.reshape(units, (dim, groups, num_neurons // groups))
+    return ops.transpose(stack, (1, 0, 2))
+
+
+def have_direction(units: Tensor) -> Tensor:
+    """Returns which columns have length 1, not 0.
+
+    Maps `(groups, dim, size)` to bools of shape `(groups, size)`.
+    """
+    return ops.sum(units * units, axis=-2) > 0.5
+
+
+def masked_mean(
+    values: Tensor, mask: Tensor, axis: int | None = None
+) -> Tensor:
+    """Returns the mean of the values where a mask holds; 0 where it has none.
+
+    Not by `keras.ops.mean`, which rounds float64 on PyTorch.
+    """
+    total = ops.sum(ops.where(mask, values, 0.0), axis=axis)
+    number = ops.sum(ops.cast(mask, values.dtype), axis=axis)
+    return total / _backend.at_least(number, 1.0)
+
+
+def cosine_tables(units: Tensor) -> Tensor:
+    """Returns the cosines of each group, shape `(groups, size, size)`.
+
+    Equal columns of any dimension have the cosine 1, but for the last digit.
+    """
+    lengths = ops.cast(have_direction(units), units.dtype)
+    columns = Columns(units, lengths, lengths).whole()
+    products = cosines_of(columns.vectors, columns.vectors)
+    scales = ops.stop_gradient(own_scales(products, columns))
+    table = products * scales[..., :, None] * scales[..., None, :]
+    return table[..., : units.shape[-1], : units.shape[-1]]

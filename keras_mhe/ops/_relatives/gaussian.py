@@ -1,0 +1,109 @@
+"""The Gaussian potential, and the uniformity that is its logarithm."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from keras import ops
+
+from keras_mhe import _validation
+from keras_mhe._typing import Tensor
+from keras_mhe.ops._energy.energy import energy_of_potential
+
+
+@dataclass(frozen=True)
+class GaussianPotential:
+    """Energy `f(c) = exp(-t r**2)` of two unit vectors, `r**2 = 2 - 2c`.
+
+    Has the methods of `Potential`, so it goes where that goes.
+
+    Attributes:
+        precision: The `t`, a float in (0, 20].
+    """
+
+    precision: float
+
+    def value(self, cosine: float) -> float:
+        """Returns `f(cosine)` for one number."""
+        return math.exp(2.0 * self.precision * (cosine - 1.0))
+
+    def value_and_slope(
+        self, cosine: Tensor, floor: float | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Returns `f(c)` and `df/dc`, elementwise."""
+        value = self._of(cosine)
+        return value, 2.0 * self.precision * value
+
+    def value_and_slope_of_lines(
+        self, cosine: Tensor, floor: float | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Returns `f(c) + f(-c)` and its derivative, elementwise."""
+        value, other = self._of(cosine), self._of(-cosine)
+        return value + other, 2.0 * self.precision * (value - other)
+
+    def _of(self, cosine: Tensor) -> Tensor:
+        return ops.exp(2.0 * self.precision * (cosine - 1.0))
+
+
+def uniformity(
+    weights: Tensor,
+    *,
+    precision: float = 2.0,
+    half_space: bool = False,
+    neuron_axis: int | tuple[int, ...] = -1,
+    groups: int = 1,
+    block_size: int | str = "auto",
+) -> Tensor:
+    """Logarithm of the mean Gaussian potential of all pairs of directions.
+
+        log mean over i < j of exp(-t |u_i - u_j|**2),   t = precision
+
+    Low means well spread. In half space the mean is over the neurons and
+    their opposites, as in `hyperspherical_energy`.
+
+    Args:
+        weights: As in `hyperspherical_energy`. For the rows of a batch of
+            features `neuron_axis=0`.
+        precision: Real number in (0, 20], the `t`. Defaults to `2.0`.
+        half_space: As in `hyperspherical_energy`. Defaults to `False`.
+        neuron_axis: As in `hyperspherical_energy`. Defaults to `-1`.
+        groups: As in `hyperspherical_energy`. Defaults to `1`.
+        block_size: As in `hyperspherical_energy`. Defaults to `"auto"`.
+
+    Returns:
+        Scalar float32 tensor (float64 for float64 weights), from `-4 t` to 0;
+        0 if no neurons meet. Its gradient can be taken once.
+
+    Raises:
+        ValueError: As `hyperspherical_energy`, and for a `precision` that is
+            outside its range.
+
+    Numerics:
+        Zero neurons, memory, tiles and devices as in `hyperspherical_energy`,
+        whose cost it has. Equal neurons exert no force, and no force is large.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_mhe.ops import uniformity
+        >>> opposite = np.array([[1.0, -1.0], [0.0, 0.0]], "float32")
+        >>> float(uniformity(opposite))
+        -8.0
+
+    References:
+        Wang and Isola, "Understanding Contrastive Representation Learning
+        through Alignment and Uniformity on the Hypersphere", ICML 2020,
+        arXiv:2005.10242, with their `t = 2`. The mean is over distinct
+        pairs, as in their program.
+    """
+    potential: Any = GaussianPotential(_validation.precision(precision))
+    mean = energy_of_potential(
+        weights,
+        potential,
+        half_space=_validation.boolean("half_space", half_space),
+        neuron_axis=_validation.axes(neuron_axis),
+        groups=_validation.positive_integer("groups", groups),
+        epsilon=0.0,
+        block_size=_validation.block_size(block_size),
+    )
+    # Zero only where there is no pair.
+    return ops.log(ops.where(mean > 0.0, mean, ops.ones_like(mean)))
