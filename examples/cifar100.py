@@ -257,6 +257,8 @@ def training_batches(x: Any, y: Any, options: Options, seed: int) -> Any:
 
 # Training -------------------------------------------------------------------
 
+#: What a finished run has measured, and what is printed of it.
+METRIC = "test_accuracy"
 #: All methods are watched in one form: power 2, in half space.
 WATCHED = {"power": 2, "half_space": True, "layers": ["conv*", "features"]}
 OUTPUT = {"layers": ["classifier"]}
@@ -352,9 +354,10 @@ def work(given: Options) -> None:
         x, y = data.subset(*training, given.train_size, seed)
         chosen = dataclasses.replace(images, x_train=x, y_train=y)
         folder = root / f"{name}_seed_{seed}"
-        with runs.open_run(folder, "cifar100", seed, options) as finished:
+        opened = runs.open_run(folder, "cifar100", seed, options, METRIC)
+        with opened as finished:
             metrics = finished or run(options, seed, chosen, shown, folder)
-        print(f"{folder}: {metrics['test_accuracy']:.2%} of the test images")
+        print(f"{folder}: {metrics[METRIC]:.2%} of the test images")
         keras.utils.clear_session()
 
 

@@ -52,7 +52,7 @@ def read_methods(folders: tuple[Path, ...]) -> list[Method]:
     found = [path for f in folders for path in sorted(f.rglob(runs.SETTINGS))]
     for path in dict.fromkeys(found):
         settings, place = runs.read_json(path).get("settings"), path.parent
-        if not isinstance(settings, dict):
+        if not isinstance(settings, dict) or "seed" not in settings:
             continue
         if not (place / runs.METRICS).exists():
             print(f"{place}: left out, not finished")

@@ -43,6 +43,8 @@ class Options(runs.Options):
     output: Path = Path("runs/fine_tuning")  # Folder of the runs.
 
 
+#: What a finished run has measured, and what is printed of it.
+METRIC = "test_accuracy"
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
@@ -147,9 +149,10 @@ def work(options: Options) -> None:
     name = runs.name_of(options, title, {"strength", "seeds", "output"})
     for seed in options.seeds:
         folder = options.output / f"{name}_seed_{seed}"
-        with runs.open_run(folder, "fine_tuning", seed, options) as finished:
+        opened = runs.open_run(folder, "fine_tuning", seed, options, METRIC)
+        with opened as finished:
             metrics = finished or run(options, seed, images, path, folder)
-        print(f"{folder}: {metrics['test_accuracy']:.2%} of the test images")
+        print(f"{folder}: {metrics[METRIC]:.2%} of the test images")
 
 
 main = functools.partial(runs.main, Options, work)

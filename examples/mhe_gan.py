@@ -428,6 +428,8 @@ def write_images(images: np.ndarray, folder: Path, epoch: int) -> None:
 
 # Training -------------------------------------------------------------------
 
+#: What a finished run has measured, and what is printed of it.
+METRIC = "classifier_score"
 WATCHED = {"layers": ["discriminator"]}
 PICTURES = {
     "training.png": {
@@ -527,9 +529,10 @@ def work(given: Options) -> None:
     score = scorer_of(images, options.samples, root)
     for seed in given.seeds:
         folder = root / f"{name}_seed_{seed}"
-        with runs.open_run(folder, "mhe_gan", seed, options) as finished:
+        opened = runs.open_run(folder, "mhe_gan", seed, options, METRIC)
+        with opened as finished:
             metrics = finished or run(options, seed, images, score, folder)
-        print(f"{folder}: classifier score {metrics['classifier_score']:.3f}")
+        print(f"{folder}: classifier score {metrics[METRIC]:.3f}")
         keras.utils.clear_session()
 
 

@@ -147,12 +147,13 @@ def main(
 
 @contextmanager
 def open_run(
-    folder: Path, program: str, seed: int, settings: Options
+    folder: Path, program: str, seed: int, settings: Options, metric: str
 ) -> Iterator[dict[str, Any] | None]:
     """Takes the folder for this process and these settings.
 
-    Yields the metrics, if the run is finished. Refuses a folder where another
-    process works, and one with a run of other settings, or with other files.
+    Yields the metrics, if the run is finished; the `metric` is among them.
+    Refuses a folder where another process works, and one with a run of other
+    settings, or with other files.
     """
     backend = keras.backend.backend()
     run = {"program": program, "seed": seed, "backend": backend}
@@ -165,6 +166,8 @@ def open_run(
             _claim(folder, json.loads(json.dumps(run, default=str)))
             path = folder / METRICS
             finished = read_json(path) if path.exists() else None
+            if finished and not isinstance(finished.get(metric), float):
+                raise useless(path, f"has no {metric}")
             print(f"{folder}: {'finished before' if finished else 'training'}")
             yield finished
     except filelock.Timeout as error:

@@ -47,6 +47,8 @@ from keras_mhe.losses import OneVsAllCrossentropy
 from keras_mhe.metrics import Verification, verify_pairs
 
 EMBEDDING = "embedding.keras"
+#: What a finished run has measured, and what is printed of it.
+METRIC = "verification_accuracy"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -517,9 +519,10 @@ def train(
     model = build(data.x_train.shape[1:], data.num_identities, options)
     if start is not None:
         begin_with(model, start)
-    with runs.open_run(folder, "sphereface_plus", seed, options) as finished:
+    opened = runs.open_run(folder, "sphereface_plus", seed, options, METRIC)
+    with opened as finished:
         metrics = finished or run(model, options, seed, data, folder)
-    print(f"{folder}: {metrics['verification_accuracy']:.2%} of the pairs")
+    print(f"{folder}: {metrics[METRIC]:.2%} of the pairs")
     return folder
 
 

@@ -1,5 +1,9 @@
 """The CIFAR-100 program: a tiny run of it, and its parts."""
 
+import subprocess
+import sys
+import time
+
 import keras
 import numpy as np
 import pytest
@@ -51,6 +55,30 @@ def test_a_run_fills_its_folder_and_is_not_run_again(tmp_path, capsys):
     assert before == {p: p.stat().st_mtime_ns for p in folder.glob("[!.]*")}
 
 
+@pytest.mark.slow
+def test_a_run_that_is_killed_goes_on(tmp_path):
+    options = [*SMALL, "--epochs=9", f"--output={tmp_path}"]
+    command = [sys.executable, cifar100.__file__, *options]
+    with subprocess.Popen(command) as program:
+        while not list(tmp_path.glob(f"*/{runs.MODEL}")):
+            assert program.poll() is None
+            time.sleep(0.01)
+        program.kill()
+    (folder,) = tmp_path.iterdir()
+    assert not (folder / runs.METRICS).exists()
+    assert cifar100.main(options) == 0
+    assert runs.read_json(folder / runs.METRICS)["steps"] == 9 * 2
+    assert len(runs.read_history(folder)["loss"]) == 9
+    assert runs.load_model(folder / runs.MODEL).built
+
+
+@pytest.mark.slow
+def test_the_run_of_the_readme(tmp_path):
+    assert cifar100.main([f"--output={tmp_path}"]) == 0
+    (metrics,) = tmp_path.glob(f"*/{runs.METRICS}")
+    assert runs.read_json(metrics)["test_accuracy"] > 0.97
+
+
 def test_published_loss():
     logits = np.array([[2.0, 0.0, -1.0], [-60.0, 60.0, 0.0]])
     labels = np.eye(3)[[0, 0]]
@@ -93,6 +121,7 @@ def test_the_published_recipe(shape):
 KINDS = {
     "mhe": regularizers.PublishedMHE,
     "half_mhe": regularizers.PublishedMHE,
+    "gap": keras_mhe.MHE,
     "orthogonal": cifar100.OrthogonalColumns,
     **cifar100.RELATIVES,
 }
@@ -112,19 +141,13 @@ def test_terms_of_hidden_layers_and_of_the_classifier(name):
         again = keras.saving.deserialize_keras_object(config)
         assert float(again(kernel)) == pytest.approx(float(term(kernel)))
         half_space = getattr(term, "half_space", not is_output)
-        assert half_space == (not is_output and name != "mhe")
+        # Gaps pull alike on all kernels.
+        is_full = name != "gap" and (is_output or name == "mhe")
+        assert half_space == (not is_full)
+        assert (getattr(term, "units", "energy") == "gap") == (name == "gap")
         if "mhe" not in name:
             strength = getattr(term, "strength", getattr(term, "factor", None))
-            assert float(strength) == (5.0 if is_output else 0.5)
-
-
-def test_gaps_pull_alike_on_all_kernels():
-    options = Options(model_name="gap", strength=0.03, weight_decay=2.0)
-    for is_output in (False, True):
-        arguments = kernel_arguments(options, is_output=is_output)
-        term = arguments["kernel_regularizer"].regularizers[1]
-        assert (term.strength, term.half_space) == (0.03, True)
-        assert term.units == "gap"
+            assert float(strength) == 0.5 * (10 if is_output and is_full else 1)
 
 
 @pytest.mark.once

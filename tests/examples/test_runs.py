@@ -137,7 +137,8 @@ def test_a_stop_is_one_line(monkeypatch, capfd):
 
 
 def open_run(folder, **changes):
-    with runs.open_run(folder, "program", 0, Options(**changes)) as finished:
+    options = Options(**changes)
+    with runs.open_run(folder, "program", 0, options, "accuracy") as finished:
         return finished
 
 
@@ -169,6 +170,7 @@ def test_a_run_is_its_settings(tmp_path):
         (runs.SETTINGS, '{"seed": 1}', "is of something else"),
         (runs.METRICS, '{"accuracy": 0.', "metrics.json is damaged"),
         (runs.METRICS, '{"accuracy": NaN}', "damaged (it holds NaN)"),
+        (runs.METRICS, '{"loss": 0.5}', "metrics.json has no accuracy"),
     ],
 )
 def test_damaged_and_foreign_files_are_refused(
