@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(config, items):
     items[:] = kept
 
 
-MAX_VALUES = 6
+MAX_VALUES = 4
 
 
 def _cover(cases):

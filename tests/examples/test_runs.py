@@ -19,7 +19,7 @@ import compare
 import runs
 from data import UserError
 
-EPOCHS, STEPS = 3, 2
+EPOCHS, STEPS, METRIC = 3, 2, "accuracy"
 once = pytest.mark.once
 # The log's file stays open when `fit` raises, until the program ends.
 open_log = pytest.mark.filterwarnings(
@@ -138,7 +138,7 @@ def test_a_stop_is_one_line(monkeypatch, capfd):
 
 def open_run(folder, **changes):
     options = Options(**changes)
-    with runs.open_run(folder, "program", 0, options, "accuracy") as finished:
+    with runs.open_run(folder, "program", 0, options, METRIC) as finished:
         return finished
 
 
@@ -273,7 +273,7 @@ def test_batches_show_everything_once_a_pass(steps):
 
 def write_run(root, name, seed, accuracy):
     folder = root / f"{name}_{seed}"
-    with runs.open_run(folder, "program", seed, Options(name=name)):
+    with runs.open_run(folder, "program", seed, Options(name=name), METRIC):
         (folder / runs.HISTORY).write_text(
             f"epoch,loss,val_loss\n0,{accuracy},NA\n1,{accuracy / 2},NA\n"
         )

@@ -7,9 +7,9 @@ WAYS = {
     "default": {},
     "eager": {"run_eagerly": True, "jit_compile": False},
 }
-#: With the compiler that `fit` takes only if it is told to. PyTorch's needs
-#: minutes for the step of a network, so there one test has it, of spectral
-#: normalization.
+#: With the compiler that `fit` takes only if it is told to. JAX takes it by
+#: itself; PyTorch's needs minutes for the step of a network, so there one test
+#: has it, of spectral normalization.
 COMPILED_WAYS = dict(WAYS)
-if keras.backend.backend() != "torch":
+if keras.backend.backend() == "tensorflow":
     COMPILED_WAYS["compiled"] = {"jit_compile": True}
