@@ -4,10 +4,10 @@ Levels and bounds are mathematics that constraints and initializers use too, so
 they are at home in `ops`.
 """
 
+from keras_mhe._neurons.kernels import NeuronKernel, neuron_kernels
 from keras_mhe.analysis._angles import optimal_angles, random_angle_density
 from keras_mhe.analysis._audit import Audit, audit, audit_features
 from keras_mhe.analysis._kernel_audit import KernelAudit
-from keras_mhe.analysis._kernels import NeuronKernel, neuron_kernels
 from keras_mhe.ops._levels.bounds import (
     EnergyBound,
     energy_bound,

@@ -7,16 +7,16 @@ from typing import Any
 from keras import ops
 
 from keras_mhe._computed_weights import has_known_weight
-from keras_mhe._text import printable
-from keras_mhe._typing import KerasObject, Tensor
-from keras_mhe.analysis._kernel_audit import KernelAudit, audit_kernel
-from keras_mhe.analysis._kernels import NeuronKernel, neuron_kernels
-from keras_mhe.analysis._layers import (
+from keras_mhe._neurons.kernels import NeuronKernel, neuron_kernels
+from keras_mhe._neurons.walk import (
     chosen_names,
     has_matrices,
     is_known,
     named_layers,
 )
+from keras_mhe._text import printable
+from keras_mhe._typing import KerasObject, Tensor
+from keras_mhe.analysis._kernel_audit import KernelAudit, audit_kernel
 from keras_mhe.analysis._table import Table
 from keras_mhe.ops._energy.form import EnergyForm
 from keras_mhe.regularizers._terms import terms_of

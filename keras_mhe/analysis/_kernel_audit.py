@@ -7,8 +7,8 @@ import numpy as np
 from keras import ops
 
 from keras_mhe import _numerics
+from keras_mhe._neurons.kernels import NeuronKernel
 from keras_mhe._typing import Tensor
-from keras_mhe.analysis._kernels import NeuronKernel
 from keras_mhe.analysis._living import Living, energies_of_living
 from keras_mhe.analysis._neighbors import neighbors
 from keras_mhe.analysis._table import column, hidden

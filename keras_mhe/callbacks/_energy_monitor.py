@@ -8,9 +8,9 @@ from typing import Any
 import keras
 
 from keras_mhe import _validation
+from keras_mhe._neurons.walk import chosen_names
 from keras_mhe.analysis import neuron_kernels
 from keras_mhe.analysis._kernel_audit import audit_kernel
-from keras_mhe.analysis._layers import chosen_names
 from keras_mhe.ops._energy.form import EnergyForm
 
 

@@ -8,14 +8,14 @@ import keras
 
 from keras_mhe._computed_weights import factors, has_known_weight
 from keras_mhe._kernel_axes import KernelAxes
-from keras_mhe._typing import KerasObject
-from keras_mhe.analysis._kernels import NeuronKernel, axes_of, kernels_of_layer
-from keras_mhe.analysis._layers import (
+from keras_mhe._neurons.kernels import NeuronKernel, axes_of, kernels_of_layer
+from keras_mhe._neurons.walk import (
     has_matrices,
     is_known,
     named_layers,
     own_weights,
 )
+from keras_mhe._typing import KerasObject
 from keras_mhe.regularizers import AddedRegularizer
 from keras_mhe.regularizers._scheduled import unscheduled
 from keras_mhe.regularizers._terms import neuron_terms_of

@@ -7,19 +7,19 @@ from typing import Any
 import keras
 
 from keras_mhe._compilation import compile_anew
-from keras_mhe._typing import KerasObject
-from keras_mhe.analysis._layers import (
+from keras_mhe._neurons.outputs import has_graph, output_kernels
+from keras_mhe._neurons.walk import (
     check_model,
     chosen_names,
     models_inside,
 )
+from keras_mhe._typing import KerasObject
 from keras_mhe.models._adaptation import (
     describe,
     for_kernel,
     lack_a_gap,
     names,
 )
-from keras_mhe.models._output_layers import has_graph, output_kernels
 from keras_mhe.models._places import Place, places
 from keras_mhe.models._rows import RegularizedKernel, RegularizedKernels
 from keras_mhe.models._saving import are_saved

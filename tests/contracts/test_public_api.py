@@ -220,6 +220,7 @@ LAYERS = (
         "losses",
         "metrics",
     ),
+    ("_neurons",),
     ("analysis",),
     ("callbacks", "models", "plots"),
     ("reports", "_command_parser", "_model_files"),

@@ -12,8 +12,8 @@ from keras_mhe._computed_weights import (
     stored_weight,
 )
 from keras_mhe._kernel_axes import KernelAxes, kernel_axes
+from keras_mhe._neurons.walk import check_model, is_known, named_layers
 from keras_mhe._typing import KerasObject, Tensor
-from keras_mhe.analysis._layers import check_model, is_known, named_layers
 from keras_mhe.ops import hyperspherical_energy
 from keras_mhe.ops._pairs.neurons import float_tensor, neuron_columns
 

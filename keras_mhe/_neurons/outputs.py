@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import keras
 
+from keras_mhe._neurons.kernels import kernels_of_layer
+from keras_mhe._neurons.walk import is_known, named_layers
 from keras_mhe._typing import KerasObject
-from keras_mhe.analysis._kernels import kernels_of_layer
-from keras_mhe.analysis._layers import is_known, named_layers
 
 
 def output_kernels(model: KerasObject) -> set[int]:
