@@ -14,7 +14,7 @@ from keras_mhe import (
     regularizers,
     reports,
 )
-from keras_mhe.analysis import audit
+from keras_mhe.analysis import audit, register_neurons
 from keras_mhe.models import regularize, unregularize
 from keras_mhe.regularizers import MHE
 
@@ -34,6 +34,7 @@ __all__ = [
     "models",
     "ops",
     "plots",
+    "register_neurons",
     "regularize",
     "regularizers",
     "reports",

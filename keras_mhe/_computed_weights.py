@@ -44,6 +44,11 @@ def trained_weights(layer: KerasObject) -> list[KerasObject]:
     return [part for part in parts if getattr(part, "trainable", False)]
 
 
+def is_adapted(layer: KerasObject, path: str) -> bool:
+    """Whether LoRA changes this weight of a layer."""
+    return bool(factors(layer)) and adapted_path(layer) == path
+
+
 def adapted_path(layer: KerasObject) -> str:
     """Returns the name of the weight that LoRA adapts in a layer."""
     name: str = factors(layer)[0].name
@@ -62,7 +67,7 @@ def stored_weight(layer: KerasObject, path: str) -> KerasObject:
         layer: A Keras layer.
         path: Attribute of the layer, or of its cell as `"cell.kernel"`.
     """
-    if factors(layer) and has_known_weight(layer):
+    if is_adapted(layer, path) and has_known_weight(layer):
         return next(weight for weight in layer.weights if weight.name == path)
     return attrgetter(path)(layer)
 
@@ -82,7 +87,7 @@ def computed_weight(layer: KerasObject, path: str) -> Tensor:
     dtype = computation_dtype(weight)
     if backend.standardize_dtype(weight.dtype) == "int8":
         weight = ops.cast(weight, dtype) / ops.cast(_steps(layer, path), dtype)
-    if factors(layer):
+    if is_adapted(layer, path):
         scale = layer.lora_alpha / layer.lora_rank
         change = scale * ops.matmul(*factors(layer))
         weight = ops.cast(weight, dtype) + ops.cast(change, dtype)
@@ -92,7 +97,7 @@ def computed_weight(layer: KerasObject, path: str) -> Tensor:
 def _steps(layer: KerasObject, path: str) -> Tensor:
     """Numbers of int8 steps in 1, in the layout of the weight."""
     steps = getattr(layer, f"{path}_scale")
-    if isinstance(layer, layers.Embedding):
+    if path == "embeddings":
         return ops.expand_dims(steps, -1)
     if not isinstance(layer, layers.EinsumDense):
         return ops.convert_to_tensor(steps)

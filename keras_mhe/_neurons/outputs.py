@@ -1,33 +1,34 @@
 """Which kernels make a model's outputs."""
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 
 import keras
 
-from keras_mhe._neurons.kernels import kernels_of_layer
-from keras_mhe._neurons.walk import is_known, named_layers
+from keras_mhe._neurons.kernels import places_of
+from keras_mhe._neurons.registry import is_known
+from keras_mhe._neurons.walk import named_layers, unwrapped
 from keras_mhe._typing import KerasObject
 
 
-def output_kernels(model: KerasObject) -> set[int]:
+def output_kernels(model: KerasObject) -> set[Hashable]:
     """Finds the last kernels on the way to each output of a model.
 
     Follows the graph of a functional or sequential model back from its
     outputs, over activations and whatever else has no kernel, to the first
     layer that has one; a layer of layers, or a model without a graph, counts
-    by its last kernel.
+    by its last kernel, a recurrent layer by both of its kernels, which act at
+    once.
 
     Args:
         model: A Keras model.
 
     Returns:
-        The `id` of each such variable, and of each such layer that is not
-        built.
+        `Place.key` of each: the `id` of the variable if it is built.
     """
     return set(_last_of(model))
 
 
-def _last_of(layer: KerasObject) -> Iterator[int]:
+def _last_of(layer: KerasObject) -> Iterator[Hashable]:
     if isinstance(layer, keras.Sequential):
         for inner in reversed(layer.layers):
             found = list(_last_of(inner))
@@ -58,7 +59,9 @@ def has_graph(layer: KerasObject) -> bool:
     )
 
 
-def _before(tensor: KerasObject, seen: set[tuple[int, int]]) -> Iterator[int]:
+def _before(
+    tensor: KerasObject, seen: set[tuple[int, int]]
+) -> Iterator[Hashable]:
     """Last kernels in the operation that made a symbolic tensor, or before.
 
     Keras has no public name for the operation behind a tensor.
@@ -79,21 +82,21 @@ def _is_layer(operation: KerasObject) -> bool:
     return isinstance(operation, keras.Layer)
 
 
-def _last_inside(layer: KerasObject) -> Iterator[int]:
-    while isinstance(layer, keras.layers.Wrapper):
-        layer = layer.layer
+def _last_inside(layer: KerasObject) -> Iterator[Hashable]:
+    layer = unwrapped(layer)
+    inner = [found for _, found in named_layers(layer) if is_known(found)]
     if has_graph(layer):
         yield from _last_of(layer)
     elif isinstance(layer, keras.layers.Bidirectional):
         yield from _last_inside(layer.forward_layer)
         yield from _last_inside(layer.backward_layer)
+    elif inner:
+        yield from _last_inside(inner[-1])
     elif is_known(layer):
-        if not layer.built:
-            yield id(layer)
-        else:
-            *_, last = kernels_of_layer(layer.name, layer)
-            yield id(last.variable)
-    else:
-        inner = [found for _, found in named_layers(layer) if is_known(found)]
-        if inner:
-            yield from _last_inside(inner[-1])
+        keys = [
+            place.key
+            for place in places_of(layer.name, layer)
+            if place.axes is not None or not layer.built
+        ]
+        # As Keras knows what is recurrent.
+        yield from keys if hasattr(layer, "state_size") else keys[-1:]

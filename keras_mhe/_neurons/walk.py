@@ -7,9 +7,8 @@ from collections.abc import Iterator, Sequence
 import keras
 
 from keras_mhe import _validation
-from keras_mhe._kernel_axes import LAYERS_WITH_KERNELS
+from keras_mhe._neurons.registry import is_known, parts_with_neurons
 from keras_mhe._typing import KerasObject
-from keras_mhe.layers import AngularMargin
 
 #: Names in a message.
 _SHOWN = 8
@@ -25,8 +24,9 @@ def named_layers(
 
     Yields:
         Names, after those of the models and layers around and joined by
-        slashes, and layers. A wrapper gives its name to what it wraps. Where
-        layers have the same name, the second one's ends in `#2`.
+        slashes, and layers. A wrapper without matrices gives its name to what
+        it wraps. Where layers have the same name, the second one's ends in
+        `#2`.
     """
     by_name: dict[str, list[int]] = {}
     for name, layer in _walk(model, ""):
@@ -40,12 +40,18 @@ def named_layers(
 def _walk(model: KerasObject, prefix: str) -> Iterator[tuple[str, KerasObject]]:
     for layer in _sublayers(model):
         name = f"{prefix}{layer.name}"
-        while isinstance(layer, keras.layers.Wrapper):
-            layer = layer.layer
+        layer = unwrapped(layer)
         yield name, layer
-        # The cell of an LSTM belongs to the layer.
-        if not is_known(layer):
-            yield from _walk(layer, f"{name}/")
+        yield from _walk(layer, f"{name}/")
+
+
+def unwrapped(layer: KerasObject) -> KerasObject:
+    """Returns what wrappers hold that have no matrices of their own."""
+    while isinstance(layer, keras.layers.Wrapper):
+        if is_known(layer) or has_matrices(layer):
+            break
+        layer = layer.layer
+    return layer
 
 
 def models_inside(model: KerasObject) -> Iterator[KerasObject]:
@@ -54,11 +60,6 @@ def models_inside(model: KerasObject) -> Iterator[KerasObject]:
     for _, layer in named_layers(model):
         if isinstance(layer, keras.Model):
             yield layer
-
-
-def is_known(layer: KerasObject) -> bool:
-    """Whether it is a kind of layer whose kernels are known."""
-    return isinstance(layer, (*LAYERS_WITH_KERNELS, AngularMargin))
 
 
 def belongs(name: str, chosen: str) -> bool:
@@ -102,13 +103,13 @@ def chosen_names(
 
 
 def _sublayers(layer: KerasObject) -> list[KerasObject]:
+    """Layers inside, without those whose weights are known as the layer's."""
     if isinstance(layer, keras.Model):
         return list(layer.layers)
     # What `Model.layers` calls; a layer has no public name for it.
-    found: list[KerasObject] = layer._flatten_layers(
-        include_self=False, recursive=False
-    )
-    return found
+    found = layer._flatten_layers(include_self=False, recursive=False)
+    parts = parts_with_neurons(layer)
+    return [inner for inner in found if not any(inner is p for p in parts)]
 
 
 def _some_of(names: Sequence[str], wanted: str) -> str:

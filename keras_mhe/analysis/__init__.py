@@ -5,6 +5,7 @@ they are at home in `ops`.
 """
 
 from keras_mhe._neurons.kernels import NeuronKernel, neuron_kernels
+from keras_mhe._neurons.registry import register_neurons
 from keras_mhe.analysis._angles import optimal_angles, random_angle_density
 from keras_mhe.analysis._audit import Audit, audit, audit_features
 from keras_mhe.analysis._kernel_audit import KernelAudit
@@ -31,4 +32,5 @@ __all__ = [
     "optimal_cosine",
     "random_angle_density",
     "random_energy",
+    "register_neurons",
 ]

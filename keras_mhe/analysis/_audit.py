@@ -6,14 +6,12 @@ from typing import Any
 
 from keras import ops
 
-from keras_mhe._computed_weights import has_known_weight
-from keras_mhe._neurons.kernels import NeuronKernel, neuron_kernels
-from keras_mhe._neurons.walk import (
-    chosen_names,
-    has_matrices,
-    is_known,
-    named_layers,
+from keras_mhe._neurons.kernels import (
+    NeuronKernel,
+    layers_not_known,
+    neuron_kernels,
 )
+from keras_mhe._neurons.walk import chosen_names
 from keras_mhe._text import printable
 from keras_mhe._typing import KerasObject, Tensor
 from keras_mhe.analysis._kernel_audit import KernelAudit, audit_kernel
@@ -166,7 +164,7 @@ def audit(
     return Audit(
         [audit_kernel(kernel, form) for kernel in chosen],
         form,
-        _unknown(model) if layers is None else (),
+        layers_not_known(model) if layers is None else (),
         [k.name for k in chosen if _has_other_space(k, form.half_space)],
     )
 
@@ -215,16 +213,6 @@ def audit_features(
         )
     kernel = NeuronKernel(name, features, neuron_axis=0)
     return Audit([audit_kernel(kernel, form)], form)
-
-
-def _unknown(model: KerasObject) -> list[str]:
-    names = [model.name] if has_matrices(model) else []
-    return names + [
-        name
-        for name, layer in named_layers(model)
-        if (not is_known(layer) and has_matrices(layer))
-        or not has_known_weight(layer)
-    ]
 
 
 def _has_other_space(kernel: NeuronKernel, half_space: bool) -> bool:

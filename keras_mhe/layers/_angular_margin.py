@@ -10,6 +10,7 @@ import keras
 from keras import ops
 
 from keras_mhe import _backend, _numerics, _validation
+from keras_mhe._neurons.registry import register_neurons
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
 from keras_mhe.layers._inputs import (
@@ -377,6 +378,10 @@ class AngularMargin(keras.layers.Layer):  # type: ignore[misc]
             return self.energy_schedule(step)
         done = ops.cast(step - self.energy_start + 1, "float32")
         return ops.clip(done / max(self.energy_warmup, 1), 0.0, 1.0)
+
+
+# One neuron for each class, also in the heads that are subclasses.
+register_neurons(AngularMargin, "kernel", regularizer="kernel_regularizer")
 
 
 def _energy(value: Any) -> Any:

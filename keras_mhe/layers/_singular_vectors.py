@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from keras_mhe import _backend, _numerics, _validation
-from keras_mhe._kernel_axes import KernelAxes
+from keras_mhe._neurons.registry import KernelAxes
 from keras_mhe._typing import KerasObject, Tensor
 from keras_mhe.ops import power_iteration, rayleigh_quotient
 from keras_mhe.ops._spectral import divided_by_norm

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_mhe import _backend, _validation
-from keras_mhe._kernel_axes import KernelAxes, kernel_axes
+from keras_mhe._neurons.registry import KernelAxes, kernel_axes
 from keras_mhe._registration import register
 from keras_mhe._typing import KerasObject, Tensor
 from keras_mhe.layers._singular_vectors import SingularVectors, are_held
@@ -37,7 +37,8 @@ class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
             training. Defaults to `1`.
         kernels: `None`, or a dictionary from the attribute of each kernel to
             normalize to the axis, or list of axes, that counts its neurons.
-            `None` knows those of the layers named above, of a recurrent layer
+            `None` knows those of the layers named above and what
+            `keras_mhe.register_neurons` was told, of a recurrent layer
             the kernel of the inputs only; for both of them write
             `{"cell.kernel": -1, "cell.recurrent_kernel": -1}`. Defaults to
             `None`.
@@ -162,7 +163,11 @@ class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
 
     def _find_kernels(self) -> list[KernelAxes]:
         if self.kernels is None:
-            found = list(kernel_axes(self.layer))
+            found = [
+                axes
+                for axes in kernel_axes(self.layer)
+                if not axes.path.endswith("recurrent_kernel")
+            ]
             if not found:
                 raise ValueError(
                     "`kernels` must name the kernels of a "

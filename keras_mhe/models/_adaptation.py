@@ -5,11 +5,14 @@ from typing import Any
 
 import keras
 
-from keras_mhe._kernel_axes import KernelAxes
+from keras_mhe._computed_weights import factors, has_known_weight
+from keras_mhe._neurons.kernels import Place
+from keras_mhe._neurons.registry import KernelAxes
 from keras_mhe._typing import KerasObject
-from keras_mhe.regularizers import RegularizerSum
+from keras_mhe.regularizers import AddedRegularizer, RegularizerSum
 from keras_mhe.regularizers._neurons import NeuronRegularizer
-from keras_mhe.regularizers._terms import terms_of
+from keras_mhe.regularizers._scheduled import unscheduled
+from keras_mhe.regularizers._terms import neuron_terms_of, terms_of
 
 
 def for_kernel(
@@ -28,6 +31,55 @@ def for_kernel(
     """
     terms = [_with_axes(term, axes, dim) for term in terms_of(regularizer)]
     return terms[0] if len(terms) == 1 else RegularizerSum(terms)
+
+
+def weights_of(place: Place) -> list[KerasObject]:
+    """Returns the variables that the regularizer of a kernel stands on.
+
+    The kernel, and with LoRA its factors, to which Keras gives the kernel's.
+    """
+    kernel = None if place.kernel is None else place.kernel.variable
+    found = [kernel] if isinstance(kernel, keras.Variable) else []
+    return found + (factors(place.layer) if place.has_lora else [])
+
+
+def present(place: Place) -> KerasObject:
+    """Returns what acts on a kernel now, or will when it is built."""
+    weights = weights_of(place)
+    if not weights:
+        return held(place)
+    return unscheduled(weights[-1].regularizer)
+
+
+def held(place: Place) -> KerasObject:
+    """Returns what the layer holds for a kernel, and saves."""
+    return None if place.axes is None else place.axes.regularizer(place.layer)
+
+
+def hold(place: Place, regularizer: KerasObject) -> None:
+    """Sets what the layer holds for a kernel, and saves."""
+    assert place.axes is not None
+    place.axes.set_regularizer(place.layer, regularizer)
+
+
+def put(place: Place, regularizer: KerasObject) -> None:
+    """Sets the layer's, which is saved, and the variables', which act."""
+    hold(place, regularizer)
+    for variable in weights_of(place):
+        variable.regularizer = regularizer
+
+
+def idle_terms(place: Place) -> list[KerasObject]:
+    """Returns terms that LoRA leaves without an effect."""
+    regularizer = present(place)
+    acts = (
+        isinstance(regularizer, AddedRegularizer)
+        and regularizer.layer is place.layer
+        and has_known_weight(place.layer)
+    )
+    if not place.has_lora or acts:
+        return []
+    return list(neuron_terms_of(regularizer))
 
 
 def describe(regularizer: KerasObject) -> str:

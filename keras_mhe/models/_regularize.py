@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from keras_mhe._compilation import compile_anew
+from keras_mhe._neurons.kernels import Place, places
 from keras_mhe._neurons.outputs import has_graph, output_kernels
 from keras_mhe._neurons.walk import (
     check_model,
@@ -17,10 +18,14 @@ from keras_mhe._typing import KerasObject
 from keras_mhe.models._adaptation import (
     describe,
     for_kernel,
+    held,
+    idle_terms,
     lack_a_gap,
     names,
+    present,
+    put,
+    weights_of,
 )
-from keras_mhe.models._places import Place, places
 from keras_mhe.models._rows import RegularizedKernel, RegularizedKernels
 from keras_mhe.models._saving import are_saved
 from keras_mhe.regularizers import AddedRegularizer
@@ -40,12 +45,13 @@ def regularize(
 ) -> RegularizedKernels:
     """Puts a regularizer on the kernels of an existing model.
 
-    Each kernel gets its own copy with the axes and groups that its layer
-    needs, beside the regularizer that it has already. The next training step
-    counts it, also of a model that is compiled and was trained; where the
-    model is part of another one that was trained, call `regularize` on the
-    outer one (with `layers=`), which has its own compiled steps. Called
-    again, it replaces what it put there. An error leaves the model as it was.
+    Each kernel that `analysis.neuron_kernels` finds gets its own copy with the
+    axes and groups that its layer needs, beside the regularizer that it has
+    already. The next training step counts it, also of a model that is
+    compiled and was trained; where the model is part of another one that was
+    trained, call `regularize` on the outer one (with `layers=`), which has
+    its own compiled steps. Called again, it replaces what it put there. An
+    error leaves the model as it was.
 
     In a layer with LoRA, MHE and its relatives act on the weight that it
     computes with, `W + scale * A B`, and other regularizers on both factors,
@@ -55,7 +61,7 @@ def regularize(
     Args:
         model: A Keras model of any kind. Layers that are not built yet get
             the regularizer for when they are, except those whose groups or
-            inner layers are known only then.
+            inner layers are known only then, or that hold no regularizer.
         regularizer: A Keras regularizer, or a sum. Those of this library get
             the right `neuron_axis` and `groups`, whatever theirs are; others
             are put on as they are. Where neurons have `power + 1` entries or
@@ -128,7 +134,7 @@ def regularize(
             f"Received: model {model.name!r} with {_reasons(outcomes)}."
         )
     for place, copy in copies:
-        place.set_regularizer(copy)
+        put(place, copy)
     return _report(model, outcomes, is_added=True)
 
 
@@ -166,11 +172,11 @@ def unregularize(
     chosen = _chosen(found, layers, None)
     outcomes = []
     for place in found:
-        added = place.layer_regularizer
+        added = held(place) or present(place)
         is_added = isinstance(added, AddedRegularizer)
         is_done = place.name in chosen and is_added
         if is_done:
-            place.set_regularizer(added.before)
+            put(place, added.before)
         outcomes.append(Outcome(place, is_done, place.reason))
     return _report(model, outcomes, is_added=False)
 
@@ -210,7 +216,7 @@ def _chosen(
 def _copy(place: Place, regularizer: Any) -> AddedRegularizer:
     """A copy for a kernel, beside what was there before `regularize`."""
     assert place.axes is not None
-    before = place.regularizer
+    before = present(place)
     if isinstance(before, AddedRegularizer):
         before = before.before
     dim = None if place.kernel is None else place.kernel.dim
@@ -222,13 +228,13 @@ def _notes(
     place: Place, regularizer: AddedRegularizer, wanted: Any
 ) -> list[str]:
     """What there is to know where a regularizer is put."""
-    notes, before = [], place.regularizer
+    notes, before = [], present(place)
     if isinstance(before, AddedRegularizer):
         notes.append(f"replaced {describe(before.added)}")
     neuron_terms = neuron_terms_of(regularizer)
     if place.kernel is None:
         notes.append("not built yet")
-    elif not any(weight.trainable for weight in place.weights):
+    elif not any(weight.trainable for weight in weights_of(place)):
         notes.append("frozen: without effect until it is trainable")
     elif place.has_lora:
         where = "on W + scale * A B" if neuron_terms else "on both factors"
@@ -259,9 +265,9 @@ def _report(
     for outcome in outcomes:
         place, kernel = outcome.place, outcome.place.kernel
         notes = [outcome.note]
-        if place.idle_terms:
-            idle = names(place.idle_terms)
-            notes.append(f"LoRA: {idle} without effect")
+        idle = idle_terms(place)
+        if idle:
+            notes.append(f"LoRA: {names(idle)} without effect")
         rows.append(
             RegularizedKernel(
                 layer=place.name,
@@ -269,7 +275,7 @@ def _report(
                 groups=None if kernel is None else kernel.groups,
                 dimension=None if kernel is None else kernel.dim,
                 done=outcome.is_done,
-                regularizer=describe(place.regularizer),
+                regularizer=describe(present(place)),
                 saved=saved.get(id(place)),
                 note="; ".join(filter(None, notes)),
             )

@@ -5,8 +5,9 @@ from typing import Any
 
 import keras
 
+from keras_mhe._neurons.kernels import Place
 from keras_mhe._typing import KerasObject
-from keras_mhe.models._places import Place
+from keras_mhe.models._adaptation import held, hold
 from keras_mhe.regularizers._terms import neuron_terms_of
 
 
@@ -36,17 +37,17 @@ def are_saved(model: KerasObject, chosen: Sequence[Place]) -> list[bool | None]:
     Returns:
         A list of bools; of `None` if the model has no configuration.
     """
-    before = [place.layer_regularizer for place in chosen]
+    before = [held(place) for place in chosen]
     try:
         for number, place in enumerate(chosen):
-            place.set_layer_regularizer(Mark(number))
+            hold(place, Mark(number))
         config = keras.saving.serialize_keras_object(model)
     except Exception:
         # A class without a configuration may raise whatever it likes.
         return [None] * len(chosen)
     finally:
         for place, regularizer in zip(chosen, before, strict=True):
-            place.set_layer_regularizer(regularizer)
+            hold(place, regularizer)
     found = set(_numbers(config))
     return [
         number in found

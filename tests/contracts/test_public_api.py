@@ -210,8 +210,8 @@ LAYERS = (
     ("_typing",),
     ("_numerics", "_validation", "_registration", "_backend"),
     ("_computed_weights", "_files", "_text", "_compilation"),
-    ("_kernel_axes",),
     ("ops",),
+    ("_neurons",),
     (
         "regularizers",
         "constraints",
@@ -220,7 +220,6 @@ LAYERS = (
         "losses",
         "metrics",
     ),
-    ("_neurons",),
     ("analysis",),
     ("callbacks", "models", "plots"),
     ("reports", "_command_parser", "_model_files"),

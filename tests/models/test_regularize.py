@@ -45,6 +45,7 @@ KINDS = [
     "Embedding",
     "LSTM",
     "LSTM in both directions",
+    "RNN of cells in a stack",
     "ConvLSTM1D",
     "EinsumDense with two axes of outputs",
     "ArcFace",
@@ -282,24 +283,6 @@ def test_quantized_layers_are_left_alone():
     assert second.done
 
 
-class Scale(layers.Layer):
-    """Has a matrix that is no known kernel."""
-
-    def build(self, input_shape):
-        self.matrix = self.add_weight(shape=(3, input_shape[-1]))
-
-    def call(self, inputs):
-        return inputs * keras.ops.sum(self.matrix, axis=0)
-
-
-def test_unknown_layers_with_matrices_are_told():
-    model = keras.Sequential(
-        [keras.Input((4,)), Scale(name="scale"), layers.Dense(3)]
-    )
-    rows = regularize(model, MHE(1.0))
-    assert rows[0].note == "neurons of Scale are not known"
-
-
 # Output layers.
 
 
@@ -340,7 +323,9 @@ def nested():
 def in_both_directions():
     both = layers.Bidirectional(layers.LSTM(3, name="lstm"), name="both")
     model = keras.Sequential([keras.Input((4, 5)), both])
-    return model, {"both/forward_lstm", "both/backward_lstm"}
+    names = ("kernel", "recurrent_kernel")
+    sides = ("both/forward_lstm", "both/backward_lstm")
+    return model, {f"{side}/{name}" for side in sides for name in names}
 
 
 @pytest.mark.parametrize(
@@ -458,10 +443,10 @@ def test_sequential_model_without_an_input():
         ]
     )
     rows = regularize(model, MHE(1.0))
-    assert [row.done for row in rows] == [True, False, True, True]
+    assert [row.done for row in rows] == [True, False] + [True] * 4
     assert rows[1].note == "not built yet: build it first"
     model.build((None, 6, 3))
-    assert len(model.losses) == 3
+    assert len(model.losses) == 5
     lstm = model.layers[-1].forward_layer
     assert lstm.cell.kernel.regularizer.added.groups == 4
 
@@ -638,7 +623,11 @@ def test_subclassed_model_with_outputs_and_weights_of_its_own():
     model.build((None, 6))
     rows = regularize(model, MHE(1.0), output_layer=MHE(10.0))
     assert [(row.layer, row.done, row.note) for row in rows] == [
-        ("own", False, "weights of the model itself are not known"),
+        (
+            "own",
+            False,
+            "neurons of OwnOutputs are not known: see `register_neurons`",
+        ),
         ("last", True, "last in model.layers"),
     ]
     footer = str(keras_mhe.audit(model)).splitlines()[-1]
@@ -709,7 +698,7 @@ def test_a_regularizer_that_other_weights_share():
         for variable in model.trainable_variables
         if isinstance(variable.regularizer, AddedRegularizer)
     ]
-    assert [len(variable.shape) for variable in added] == [2, 2]
+    assert [len(variable.shape) for variable in added] == [2, 2, 2]
     assert total(model.losses) > before
     unregularize(model)
     assert all(v.regularizer is decay for v in model.trainable_variables)
