@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_mhe import _validation
-from keras_mhe._computed_weights import (
+from keras_mhe._neurons.computed import (
     computed_weight,
     has_known_weight,
     is_adapted,

@@ -75,8 +75,8 @@ def regularize(
         output_layer: A Keras regularizer for the kernels that make the
             outputs, in place of `regularizer` (published programs take ten
             times the strength there): the last ones on the way to each
-            output; in a subclassed model the last of `model.layers`. `None`
-            for the same. Defaults to `None`.
+            output, of a recurrent layer both; in a subclassed model the last
+            of `model.layers`. `None` for the same. Defaults to `None`.
 
     Returns:
         A `RegularizedKernels`: a sequence of `RegularizedKernel`, one for

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_mhe._computed_weights import (
+from keras_mhe._neurons.computed import (
     adapted_path,
     computed_weight,
     has_known_weight,

@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_mhe import _numerics
-from keras_mhe._computed_weights import is_factor
+from keras_mhe._neurons.computed import is_factor
 from keras_mhe._typing import KerasObject, Tensor
 from keras_mhe.regularizers._sum import SummableRegularizer
 

@@ -209,7 +209,7 @@ def test_private_keras_is_not_used():
 LAYERS = (
     ("_typing",),
     ("_numerics", "_validation", "_registration", "_backend"),
-    ("_computed_weights", "_files", "_text", "_compilation"),
+    ("_files", "_text", "_compilation"),
     ("ops",),
     ("_neurons",),
     (
