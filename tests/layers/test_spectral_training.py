@@ -19,6 +19,7 @@ from support.tensors import (
     weights_of,
 )
 from support.ways import COMPILED_WAYS as WAYS
+from support.ways import EAGER
 
 IMAGES = random_array(24, 6, 6, 2)
 LABELS = np.random.default_rng(0).integers(0, 3, 24)
@@ -76,7 +77,7 @@ def wrappers(model):
 
 @pytest.fixture(scope="module")
 def eager_weights():
-    model = compiled_model(**WAYS["eager"])
+    model = compiled_model(**EAGER)
     fit(model, epochs=2)
     return weights_of(model)
 
@@ -142,7 +143,7 @@ class Subclassed(keras.Model):
         return x
 
 
-@pytest.mark.parametrize("way", ["default", "eager"])
+@each_way
 def test_weights_made_by_fit(way):
     model = Subclassed()
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

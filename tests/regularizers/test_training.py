@@ -15,11 +15,8 @@ from support.tensors import (
     random_array,
     weights_of,
 )
+from support.ways import EAGER, WAYS
 
-WAYS = {
-    "no jit": {"jit_compile": False},
-    "eager": {"run_eagerly": True, "jit_compile": False},
-}
 IMAGES = random_array(32, 6, 6, 2)
 LABELS = np.random.default_rng(0).integers(0, 3, 32)
 
@@ -75,7 +72,7 @@ def trained(model, rate=0.1, epochs=2, **options):
 @pytest.mark.parametrize(
     "way",
     [
-        {"jit_compile": False},
+        {},
         # On PyTorch this runs torch.compile, for half a minute.
         pytest.param({"jit_compile": True}, marks=pytest.mark.slow),
     ],
@@ -84,7 +81,7 @@ def trained(model, rate=0.1, epochs=2, **options):
 def test_every_way_gives_the_same_weights(way):
     model, eager = model_of(), model_of()
     trained(model, **way)
-    trained(eager, **WAYS["eager"])
+    trained(eager, **EAGER)
     assert_same_weights(model, eager, atol=1e-5)
 
 
