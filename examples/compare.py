@@ -142,17 +142,20 @@ def draw(methods: list[Method], labels: list[str], metric: str) -> Figure:
         grid[0].plot(index, np.mean(numbers), "k_", ms=24)
     grid[0].set_xlim(-0.5, len(methods) - 0.5)
     grid[0].set_xticks([])
-    grid[0].set_title(f"{metric}, a line for each seed", fontsize="medium")
+    title = f"{runs.in_picture(metric)}, a line for each seed"
+    grid[0].set_title(title, fontsize="medium")
     for axes, name in zip(grid[1:], curves, strict=False):
         for index, method in enumerate(methods):
             length = min(len(history[name]) for history in method.histories)
             all_runs = np.stack([h[name][:length] for h in method.histories])
             epochs = 1 + np.arange(length)
-            style = {"color": f"C{index}", "label": labels[index]}
+            label = runs.in_picture(labels[index])
+            style = {"color": f"C{index}", "label": label}
             axes.plot(epochs, all_runs.mean(axis=0), **style)
             low, high = all_runs.min(axis=0), all_runs.max(axis=0)
             axes.fill_between(epochs, low, high, color=f"C{index}", alpha=0.15)
-        axes.set_title(f"{name}, mean and range", fontsize="medium")
+        title = f"{runs.in_picture(name)}, mean and range"
+        axes.set_title(title, fontsize="medium")
         axes.set_xlabel("epoch")
     for axes in grid[len(curves) + 1 :]:
         axes.remove()

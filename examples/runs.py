@@ -415,6 +415,11 @@ def save_figure(figure: Figure, path: Path) -> Path:
     return path
 
 
+def in_picture(name: str) -> str:
+    """Returns a name in which matplotlib sees no formula."""
+    return name.replace("$", r"\$")
+
+
 def draw_history(
     history: Mapping[str, np.ndarray],
     titles: Mapping[str, str],
@@ -440,7 +445,7 @@ def draw_history(
                 values,
                 color=shades[index] if layers else f"C{index}",
                 marker="o" if len(values) < 3 else None,
-                label=name.removeprefix(f"{log}/"),
+                label=in_picture(name.removeprefix(f"{log}/")),
             )
         place = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
         axes.legend(fontsize="small", **(place if layers else {}))

@@ -67,8 +67,8 @@ def comparison(
         old = [getattr(earlier[row.layer], name) for row in rows]
         new = [getattr(row, name) for row in rows]
         axes.hlines(positions, old, new, color="0.6", lw=1)
-        axes.plot(old, positions, "o", color="0.5", label=labels[0])
-        axes.plot(new, positions, "o", color="C0", label=labels[1])
+        axes.plot(old, positions, "o", color="0.5", label=in_picture(labels[0]))
+        axes.plot(new, positions, "o", color="C0", label=in_picture(labels[1]))
         axes.set_title(_TITLES[key], fontsize="medium")
         axes.grid(axis="x", alpha=0.3)
     _draw_levels(left.axvline)

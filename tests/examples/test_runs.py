@@ -286,16 +286,18 @@ def test_comparison_is_paired_over_seeds(tmp_path):
     pairs = [(0.5, 0.6), (0.7, 0.82), (0.6, 0.68)]
     for seed, (one, other) in enumerate(pairs):
         write_run(tmp_path, "a", seed, one)
-        write_run(tmp_path, "b", seed, other)
+        write_run(tmp_path, "b$\\frac$", seed, other)
     assert compare.main([str(tmp_path)]) == 0
     assert (tmp_path / "comparison.md").read_text().splitlines() == [
         "| method | seeds | accuracy | spread | difference | steps |",
         "| --- | --- | --- | --- | --- | --- |",
         "| a | 0 1 2 | 0.6 | 0.1 | - | 7 |",
         # 0.1 ± 4.303 * 0.02 / sqrt(3).
-        "| b | 0 1 2 | 0.7 | 0.11 | +0.1 ± 0.05 | 7 |",
+        "| b$\\frac$ | 0 1 2 | 0.7 | 0.11 | +0.1 ± 0.05 | 7 |",
     ]
     assert (tmp_path / "comparison.png").stat().st_size > 10_000
+    logs = {"energy/$\\frac$": np.ones(2)}
+    runs.draw_history(logs, {"energy": "energy"}).draw_without_rendering()
 
 
 @once

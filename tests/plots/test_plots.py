@@ -246,8 +246,9 @@ def test_names_are_drawn_as_they_are():
     after = audit_features(ORTHOGONAL, name=name)
     angles = plots.angles(after, before=before)
     assert angles.axes[0].get_title().startswith(f"{shown}\n12 in")
-    comparison = plots.comparison(before, after)
+    comparison = plots.comparison(before, after, labels=(name, "after"))
     assert comparison.axes[0].get_yticklabels()[0].get_text() == shown
+    assert comparison.legends[0].get_texts()[0].get_text() == shown
     energies = plots.energies({f"energy/{name}": [1.0, 2.0]})
     assert energies.legends[0].get_texts()[0].get_text() == shown
     for figure in (angles, comparison, energies):
