@@ -53,8 +53,9 @@ def main() -> None:
         check(version in wheel.name, f"{wheel.name} holds version {version}")
         check(origin.startswith(folder), f"imported from {origin}")
         command = python.with_name("keras-mhe")
-        table = run(command, "audit", "model.keras", cwd=elsewhere)
-        check(table.startswith("layer"), f"keras-mhe audit printed {table}")
+        for start in ([command], [python, "-m", "keras_mhe"]):
+            table = run(*start, "audit", "model.keras", cwd=elsewhere)
+            check(table.startswith("layer"), f"{start} audit printed {table}")
         print(f"{wheel.name}: built, installed and used")
 
 

@@ -1,4 +1,4 @@
-"""The command `keras-mhe`: looks at saved models."""
+"""The command `keras-mhe`, or `python -m keras_mhe`: looks at models."""
 
 import argparse
 import contextlib

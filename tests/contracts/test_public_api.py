@@ -224,6 +224,7 @@ LAYERS = (
     ("callbacks", "models", "plots"),
     ("reports", "_command_parser", "_model_files"),
     ("_command_line",),
+    ("__main__",),
 )
 #: The same within `ops`.
 FAMILIES = (

@@ -76,15 +76,11 @@ def test_options(saved, capsys):
 
 def test_a_table_that_nobody_reads_to_its_end(saved, tmp_path):
     page = tmp_path / "report.html"
-    program = (
-        "import sys, keras_mhe._command_line as command_line; "
-        "sys.exit(command_line.main(sys.argv[1:]))"
-    )
     arguments = ["audit", saved[1], "--html", page, "--fail-above", "0"]
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
-        [sys.executable, "-c", program, *arguments],
+        [sys.executable, "-m", "keras_mhe", *arguments],
         stdout=writer,
         stderr=subprocess.PIPE,
         text=True,
