@@ -63,7 +63,7 @@ def check_contents(wheel: Path, sdist: Path) -> None:
     """Checks which files the two archives hold."""
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-    for part in ("keras_mhe/py.typed", "keras_mhe/reports/report.html"):
+    for part in ("keras_mhe/py.typed", "keras_mhe/analysis/page.html"):
         check(part in names, f"{part} is missing in the wheel")
     top = {name.split("/")[0] for name in names}
     (metadata,) = top - {"keras_mhe"}

@@ -259,9 +259,10 @@ def training_batches(x: Any, y: Any, options: Options, seed: int) -> Any:
 
 #: What a finished run has measured, and what is printed of it.
 METRIC = "test_accuracy"
-#: All methods are watched in one form: power 2, in half space.
-WATCHED = {"power": 2, "half_space": True, "layers": ["conv*", "features"]}
-OUTPUT = {"layers": ["classifier"]}
+#: All methods are watched by the same energies, whatever they train with.
+FORM = {"power": 2, "distance": "euclidean"}
+WATCHED = {**FORM, "half_space": True, "layers": ["conv*", "features"]}
+OUTPUT = {**FORM, "half_space": False, "layers": ["classifier"]}
 
 
 def fit(
@@ -333,7 +334,7 @@ def draw(model: Any, hidden: Any, classifier: Any, folder: Path) -> None:
     pairs = {"angles": (hidden, WATCHED), "classifier": (classifier, OUTPUT)}
     for name, (before, watched) in pairs.items():
         after = keras_mhe.audit(model, **watched)
-        figure = keras_mhe.plots.angles(after, before=before)
+        figure = after.plot(before=before)
         runs.save_figure(figure, folder / f"{name}.png")
 
 

@@ -98,8 +98,7 @@ def with_new_head(path: Path, strength: float) -> keras.Model:
 
 def audit(model: keras.Model) -> keras_mhe.analysis.Audit:
     """Measures the layers that are kept, in half space as `MHE` does."""
-    names = ["conv_1", "conv_2", "features"]
-    return keras_mhe.audit(model, half_space=True, layers=names)
+    return keras_mhe.audit(model, layers=["conv_1", "conv_2", "features"])
 
 
 def run(
@@ -123,8 +122,7 @@ def run(
     after = audit(model)
     figure = plots.comparison(before, after, labels=("before", "fine-tuned"))
     runs.save_figure(figure, folder / "comparison.png")
-    figure = plots.angles(after, before=before)
-    runs.save_figure(figure, folder / "angles.png")
+    runs.save_figure(after.plot(before=before), folder / "angles.png")
     (head,) = keras_mhe.audit(model, layers=["classes"])
     # Without the energy the file loads where there is no `keras_mhe`.
     if options.strength:

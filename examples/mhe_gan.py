@@ -430,7 +430,13 @@ def write_images(images: np.ndarray, folder: Path, epoch: int) -> None:
 
 #: What a finished run has measured, and what is printed of it.
 METRIC = "classifier_score"
-WATCHED = {"layers": ["discriminator"]}
+#: All methods are watched by the same energy, whatever they train with.
+WATCHED = {
+    "power": 2,
+    "distance": "euclidean",
+    "half_space": False,
+    "layers": ["discriminator"],
+}
 PICTURES = {
     "training.png": {
         "classifier_score": "classifier score: larger is better",

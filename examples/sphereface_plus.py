@@ -330,7 +330,12 @@ def scores_of(result: Verification) -> dict[str, float]:
 # Training -------------------------------------------------------------------
 
 #: The class vectors, by the energy that embeddings of any length have.
-WATCHED = {"power": 0, "layers": ["head"]}
+WATCHED = {
+    "power": 0,
+    "distance": "euclidean",
+    "half_space": False,
+    "layers": ["head"],
+}
 
 
 def compile_model(model: Any, options: Options, total_steps: int) -> None:
@@ -431,8 +436,7 @@ def draw(
     figure = runs.draw_history(runs.read_history(folder), titles, first)
     runs.save_figure(figure, folder / "training.png")
     after = keras_mhe.audit(model, **WATCHED)
-    figure = keras_mhe.plots.angles(after, before=before)
-    runs.save_figure(figure, folder / "angles.png")
+    runs.save_figure(after.plot(before=before), folder / "angles.png")
 
     figure = Figure(figsize=(9, 4), layout="constrained")
     roc, scores = figure.subplots(1, 2)

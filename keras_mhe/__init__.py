@@ -12,7 +12,6 @@ from keras_mhe import (
     ops,
     plots,
     regularizers,
-    reports,
 )
 from keras_mhe.analysis import audit, register_neurons
 from keras_mhe.models import regularize, unregularize
@@ -37,6 +36,5 @@ __all__ = [
     "register_neurons",
     "regularize",
     "regularizers",
-    "reports",
     "unregularize",
 ]

@@ -11,6 +11,7 @@ from itertools import combinations
 from pathlib import Path
 
 from keras_mhe._command_parser import parser
+from keras_mhe._figure import require_matplotlib
 from keras_mhe._files import is_same_file, write_text
 from keras_mhe._model_files import (
     ModelFileError,
@@ -21,8 +22,6 @@ from keras_mhe._model_files import (
 )
 from keras_mhe._text import printable
 from keras_mhe.analysis import Audit, KernelAudit, audit
-from keras_mhe.plots._figure import require_matplotlib
-from keras_mhe.reports import write_report
 
 #: Exit code of whatever cannot be done.
 FAILED = 2
@@ -80,7 +79,7 @@ def _audit(options: argparse.Namespace) -> int:
     if options.html is not None:
         with _writing_to(options.html):
             title = f"Audit of {options.model.name}"
-            write_report(found, options.html, title=title)
+            found.to_html(options.html, title=title)
     code = 0
     if options.fail_above is not None:
         code = _exit_code(found, options.fail_above, options.allow_dead)
@@ -180,7 +179,7 @@ def _exit_code(audit: Audit, limit: float, allow_dead: bool) -> int:
 
 def _faults(row: KernelAudit, limit: float, allow_dead: bool) -> Iterator[str]:
     if row.dead and not allow_dead:
-        count = row.neurons * row.groups
+        count = row.num_neurons * row.groups
         verb = "is" if row.dead == 1 else "are"
         yield f"{row.dead} of {count} neurons {verb} dead"
     if row.has_gap and not (row.gap <= limit or row.has_few_living):

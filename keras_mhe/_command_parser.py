@@ -50,23 +50,32 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     command.add_argument("model", metavar="MODEL.keras", type=Path)
+    own = "(default: each layer's own, see the column form)"
     command.add_argument(
         "--power",
         type=float,
-        default=2.0,
-        help="of the energy; 0 is the logarithm (default: 2)",
+        help=f"of the energy; 0 is the logarithm {own}",
     )
     command.add_argument(
         "--distance",
         choices=_validation.DISTANCES,
-        default="euclidean",
-        help="of the energy (default: euclidean)",
+        help=f"of the energy {own}",
     )
-    command.add_argument(
+    space = command.add_mutually_exclusive_group()
+    space.add_argument(
         "--half-space",
         "--half_space",
         action="store_true",
-        help="opposite neurons count as equal ones",
+        default=None,
+        help=f"opposite neurons count as equal ones {own}",
+    )
+    space.add_argument(
+        "--full-space",
+        "--full_space",
+        dest="half_space",
+        action="store_false",
+        default=None,
+        help="opposite neurons are as different as can be",
     )
     command.add_argument(
         "--layers",

@@ -93,8 +93,10 @@ def optimal_angles(
         >>> optimal_angles(6, 3), optimal_angles(5, 3)
         ((90.0, 180.0), ())
     """
-    form = {"distance": distance, "half_space": half_space}
-    if energy_bound(num_neurons, dim, **form) is None:  # type: ignore[arg-type]
+    bound = energy_bound(
+        num_neurons, dim, distance=distance, half_space=half_space
+    )
+    if bound is None:
         return ()
     cosine = optimal_cosine(num_neurons, dim, half_space=half_space)
     if not half_space and num_neurons > dim + 1:

@@ -1,7 +1,9 @@
 """How diverse the neurons of every layer of a model are."""
 
 import math
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from keras import ops
@@ -14,25 +16,23 @@ from keras_mhe._neurons.kernels import (
 from keras_mhe._neurons.walk import chosen_names
 from keras_mhe._text import printable
 from keras_mhe._typing import KerasObject, Tensor
+from keras_mhe.analysis._forms import given_energy, with_forms, words_of
+from keras_mhe.analysis._histograms import angle_figure
 from keras_mhe.analysis._kernel_audit import KernelAudit, audit_kernel
+from keras_mhe.analysis._page import write_page
 from keras_mhe.analysis._table import Table
 from keras_mhe.ops._energy.form import EnergyForm
-from keras_mhe.regularizers._terms import terms_of
 
 
 class Audit(Table[KernelAudit]):
-    """The rows of an audit, and which energy they tell.
+    """The rows of an audit.
 
     A sequence of `KernelAudit`; prints as a table, also in notebooks.
 
     Args:
         rows: Sequence of `KernelAudit`.
-        form: The energy.
         unknown: Names of layers whose neurons are not known. Defaults to
             `()`.
-        other_space: Names of layers whose own regularizers work in half
-            space where this energy does not, or the other way round. Defaults
-            to `()`.
 
     Example:
         >>> import numpy as np
@@ -47,40 +47,20 @@ class Audit(Table[KernelAudit]):
     def __init__(
         self,
         rows: Sequence[KernelAudit],
-        form: EnergyForm,
         unknown: Sequence[str] = (),
-        other_space: Sequence[str] = (),
     ) -> None:
         super().__init__(rows)
-        self.form = form
         self.unknown = tuple(unknown)
-        self.other_space = tuple(other_space)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns power, distance, half space and the rows, ready for JSON.
-
-        NaN and infinity, for which JSON has no words, are `None`.
-        """
-        return {
-            "power": self.form.power,
-            "distance": self.form.distance,
-            "half_space": self.form.half_space,
-            **super().to_dict(),
-        }
 
     def footer(self) -> list[str]:
-        """Says which energy it is, and why a gap is missing."""
-        space = "half" if self.form.half_space else "full"
-        lines = [
-            f"Energy: power {self.form.power:g}, {self.form.distance}, {space} "
-            "space. Gap: 0 is the bound, 1 is random."
-        ]
+        """Says what a gap is, and why one is missing."""
+        lines = ["gap: 0 is the bound, 1 is random."]
         if any(row.bound == "not proven" for row in self):
             lines.append("With angles in full space no minimum is proven.")
-        if any(row.dimension <= self.form.power + 1 for row in self):
+        if any(row.dim <= row.form.power + 1 for row in self):
             lines.append(
-                f"Random directions of {self.form.power + 1:g} or fewer "
-                "entries have no finite energy at this power."
+                "Random directions of power + 1 or fewer entries have no "
+                "finite energy."
             )
         if any(row.dead and not math.isnan(row.energy) for row in self):
             lines.append(
@@ -95,41 +75,87 @@ class Audit(Table[KernelAudit]):
             math.isnan(row.energy) and not row.has_few_living for row in self
         ):
             lines.append("Neurons that are not finite have no energy.")
-        shown = {row.layer for row in self}  # A slice has fewer rows.
-        elsewhere = [name for name in self.other_space if name in shown]
-        if elsewhere:
-            names = ", ".join(map(printable, elsewhere))
-            other = "full" if self.form.half_space else "half"
-            lines.append(
-                f"Regularized in {other} space, so better looked at there: "
-                f"{names}."
-            )
         if self.unknown:
             names = ", ".join(map(printable, self.unknown))
             lines.append(f"Layers whose neurons are not known: {names}.")
         return lines
 
+    def to_html(
+        self, path: str | os.PathLike[str], *, title: str = "Audit"
+    ) -> Path:
+        """Writes one HTML file that needs nothing else; needs matplotlib.
+
+        A summary, the table, sortable, and the angles of each layer; light and
+        dark, for narrow screens, keyboards and screen readers. Nothing is
+        loaded from a network. The file is written in one step: an older one is
+        there until the new one is whole.
+
+        Args:
+            path: Of the file.
+            title: Title of the page. Defaults to `"Audit"`.
+
+        Returns:
+            The path.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+            OSError: If the file cannot be written.
+        """
+        return write_page(self, path, title)
+
+    def plot(self, *, before: "Audit | None" = None) -> Any:
+        """Draws how often which angle occurs in each layer; needs matplotlib.
+
+        With the density of random directions, dashed, and the angles of the
+        optimum where they are known, red; dotted those of a bound that need
+        not be reached.
+
+        Args:
+            before: `None`, or an `Audit` to compare with: its layers of the
+                same names are drawn behind, grey. Defaults to `None`.
+
+        Returns:
+            A `matplotlib.figure.Figure`.
+
+        Raises:
+            ValueError: If there is no row, if `before` is no audit, or if it
+                measured a layer with another energy.
+            ImportError: If matplotlib is not installed.
+        """
+        if not self:
+            raise ValueError("An audit without rows has nothing to draw.")
+        earlier = {} if before is None else rows_by_layer(self, before)
+        return angle_figure(self, earlier)
+
 
 def audit(
     model: KerasObject,
     *,
-    power: float = 2,
-    distance: str = "euclidean",
-    half_space: bool = False,
+    power: float | None = None,
+    distance: str | None = None,
+    half_space: bool | None = None,
     layers: Sequence[str] | None = None,
 ) -> Audit:
     """Tells for each layer of a model how diverse its neurons are.
 
-    The same energy for all layers; a line below the table names those with
-    a regularizer in the other space, half or full, whose gap says little
-    here. Neurons of length 0 are left out. Works in tiles, so wide layers need
-    no table of all pairs; 10,000 neurons of dimension 512 take seconds.
+    Each kernel is measured with its own energy: that of its regularizer or
+    constraint, or of its head. A kernel without one has the paper's for its
+    place, of power 2 and Euclidean distances: in half space, or in full space
+    if it makes an output of the model, as `output_layer` of `regularize` finds
+    them. The column `form` says which. Arguments that are given hold for all
+    kernels.
+
+    Neurons of length 0 are left out. Works in tiles, so wide layers need no
+    table of all pairs; 10,000 neurons of dimension 512 take seconds.
 
     Args:
         model: A built Keras model.
-        power: Real number >= 0, the energy's power. Defaults to `2`.
-        distance: `"euclidean"` or `"angular"`. Defaults to `"euclidean"`.
-        half_space: Bool. Defaults to `False`.
+        power: `None` for each kernel's own, or a real number >= 0, the
+            energy's power. Defaults to `None`.
+        distance: `None` for each kernel's own, `"euclidean"` or `"angular"`.
+            Defaults to `None`.
+        half_space: `None` for each kernel's own, or a bool. Defaults to
+            `None`.
         layers: `None` for all, or a sequence of names of layers or of what
             holds them, with `*` for any text. Defaults to `None`.
 
@@ -151,7 +177,7 @@ def audit(
         >>> [(row.layer, row.bound) for row in keras_mhe.audit(model)]
         [('hidden', 'simplex')]
     """
-    form = EnergyForm(power=power, distance=distance, half_space=half_space)
+    given = given_energy(power, distance, half_space)
     kernels = neuron_kernels(model)
     if not kernels:
         raise ValueError(
@@ -162,10 +188,8 @@ def audit(
     names = chosen_names("layers", layers, [k.name for k in kernels])
     chosen = [kernel for kernel in kernels if kernel.name in names]
     return Audit(
-        [audit_kernel(kernel, form) for kernel in chosen],
-        form,
+        [audit_kernel(*pair) for pair in with_forms(model, chosen, given)],
         layers_not_known(model) if layers is None else (),
-        [k.name for k in chosen if _has_other_space(k, form.half_space)],
     )
 
 
@@ -212,24 +236,30 @@ def audit_features(
             f"Received: features.shape={shape}."
         )
     kernel = NeuronKernel(name, features, neuron_axis=0)
-    return Audit([audit_kernel(kernel, form)], form)
+    return Audit([audit_kernel(kernel, form)])
 
 
-def _has_other_space(kernel: NeuronKernel, half_space: bool) -> bool:
-    """Whether a regularizer of the kernel is in the other space only."""
-    regularizer = getattr(kernel.variable, "regularizer", None)
-    spaces = {
-        term.half_space
-        for term in terms_of(regularizer)
-        if hasattr(term, "half_space")
-    }
-    return spaces == {not half_space}
+def rows_by_layer(after: Audit, before: Audit) -> dict[str, KernelAudit]:
+    """Returns the rows of an earlier audit by their layers.
 
-
-def check_audit(name: str, value: object) -> None:
-    """Raises for what is no `Audit`, such as a model."""
-    if not isinstance(value, Audit):
-        raise ValueError(
-            f"`{name}` must be what `keras_mhe.audit` returns. Received: "
-            f"{name} of type {type(value).__name__}."
-        )
+    Raises:
+        ValueError: If one is no audit, or if they measured a layer with
+            different energies.
+    """
+    for name, value in (("after", after), ("before", before)):
+        if not isinstance(value, Audit):
+            raise ValueError(
+                f"`{name}` must be what `keras_mhe.audit` returns. Received: "
+                f"{name} of type {type(value).__name__}."
+            )
+    earlier = {row.layer: row for row in before}
+    for row in after:
+        form = earlier.get(row.layer, row).form
+        if form != row.form:
+            raise ValueError(
+                "`before` must have measured the layers with the same "
+                f"energies. Received: {row.layer} with {words_of(form)}, and "
+                f"now {words_of(row.form)}. Give both audits the same `power`, "
+                "`distance` and `half_space`."
+            )
+    return earlier

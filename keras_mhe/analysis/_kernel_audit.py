@@ -9,6 +9,7 @@ from keras import ops
 from keras_mhe import _numerics
 from keras_mhe._neurons.kernels import NeuronKernel
 from keras_mhe._typing import Tensor
+from keras_mhe.analysis._forms import plain_form, words_of
 from keras_mhe.analysis._living import Living, energies_of_living
 from keras_mhe.analysis._neighbors import neighbors
 from keras_mhe.analysis._table import column, hidden
@@ -31,10 +32,12 @@ class KernelAudit:
 
     Attributes:
         layer: Name, as `NeuronKernel.name`.
-        neurons: Number of neurons that meet each other, those of one group,
-            dead ones too.
+        num_neurons: Number of neurons that meet each other, those of one
+            group, dead ones too.
         groups: Blocks of neurons that do not meet each other.
-        dimension: Entries of each neuron.
+        dim: Entries of each neuron.
+        form: The energy that is measured, with the attributes `power`,
+            `distance` and `half_space`.
         energy: Float, `hyperspherical_energy` of the neurons that have a
             direction: those of length 0 are left out, short ones are not. In
             groups each neuron is compared with those of its group, and the
@@ -53,8 +56,8 @@ class KernelAudit:
             have a direction.
         min_angle: Degrees between the two nearest neurons, in half space
             between their lines. NaN if no two have a direction.
-        max_angle: Degrees that this angle cannot exceed, however the neurons
-            that have a direction are spread.
+        max_min_angle: Degrees that this angle cannot exceed, however the
+            neurons that have a direction are spread.
         nearest: Indices of these two neurons, counted along the axis or axes
             of the neurons; `None` as above.
         duplicates: Number of neurons with another one within 0.1 degrees.
@@ -73,22 +76,23 @@ class KernelAudit:
         >>> import numpy as np
         >>> from keras_mhe.analysis import audit_features
         >>> row = audit_features(np.eye(3))[0]
-        >>> row.neurons, row.dimension, row.min_angle
+        >>> row.num_neurons, row.dim, row.min_angle
         (3, 3, 90.0)
     """
 
-    layer: str = column("layer")
-    neurons: int = column("neurons")
-    groups: int = column("groups", usual=(1,))
-    dimension: int = column("dim")
-    energy: float = column("energy", ".5f")
-    gap: float = column("gap", ".3f")
-    bound: str = column("bound")
-    min_angle: float = column("angle", ".2f")
-    max_angle: float = column("at most", ".2f")
-    nearest: tuple[int, int] | None = column("nearest")
-    duplicates: int = column("same")
-    dead: int = column("dead")
+    layer: str = column()
+    num_neurons: int = column()
+    groups: int = column(usual=(1,))
+    dim: int = column()
+    form: EnergyForm = column(words_of, plain=plain_form)  # noqa: RUF009
+    energy: float = column(".5f")
+    gap: float = column(".3f")
+    bound: str = column()
+    min_angle: float = column(".2f")
+    max_min_angle: float = column(".2f")
+    nearest: tuple[int, int] | None = column()
+    duplicates: int = column()
+    dead: int = column()
     living: int = hidden()
     random_energy: float = hidden()
     angle_counts: np.ndarray = hidden(compare=False)  # noqa: RUF009
@@ -138,14 +142,15 @@ def audit_kernel(
         nearest = (min(first, second), max(first, second))
     return KernelAudit(
         layer=kernel.name,
-        neurons=kernel.num_neurons,
+        num_neurons=kernel.num_neurons,
         groups=kernel.groups,
-        dimension=kernel.dim,
+        dim=kernel.dim,
+        form=form,
         energy=energy,
         gap=gap,
         bound=_words(living),
         min_angle=min_angle,
-        max_angle=_max_angle(living.most, kernel.dim, form.half_space),
+        max_min_angle=_max_min_angle(living.most, kernel.dim, form.half_space),
         nearest=nearest,
         duplicates=int(np.sum(found.angles < DUPLICATE_ANGLE)),
         dead=_num_dead(lengths, has_direction),
@@ -164,7 +169,7 @@ def _words(living: Living) -> str:
     return f"{above}{living.bound.arrangement}"
 
 
-def _max_angle(num_neurons: int, dim: int, half_space: bool) -> float:
+def _max_min_angle(num_neurons: int, dim: int, half_space: bool) -> float:
     """In full space more than `dim + 1` neurons cannot all be obtuse."""
     if num_neurons < 2:
         return math.nan

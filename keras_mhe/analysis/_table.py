@@ -6,12 +6,15 @@ import dataclasses
 import html
 import io
 import math
-from collections.abc import Iterator, Sequence
-from typing import Any, Generic, TypeVar, overload
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from keras_mhe._text import in_spreadsheet, printable
 
-Row = TypeVar("Row")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Row = TypeVar("Row", bound="DataclassInstance")
 
 #: From here on numbers are printed with three digits.
 _LARGE = 1e4
@@ -20,7 +23,7 @@ _TEXTS = (str, bool, bool | None)
 
 
 class Table(Sequence[Row], Generic[Row]):
-    """Rows, each a dataclass, whose fields with a `"label"` are printed.
+    """Rows, each a dataclass, whose fields made by `column` are printed.
 
     `print` shows a table, a notebook one with lines, `len`, indices, slices
     and loops give the rows.
@@ -95,7 +98,7 @@ class Table(Sequence[Row], Generic[Row]):
         """Titles and rows as text."""
         columns = self._printed()
         return [
-            [field.metadata["label"] for field in columns],
+            [field.name for field in columns],
             *[
                 [
                     _text(getattr(row, field.name), field.metadata["format"])
@@ -113,7 +116,9 @@ class Table(Sequence[Row], Generic[Row]):
         return {
             "rows": [
                 {
-                    field.name: _plain(getattr(row, field.name))
+                    field.name: field.metadata["plain"](
+                        getattr(row, field.name)
+                    )
                     for field in self._shown()
                 }
                 for row in self
@@ -128,18 +133,22 @@ class Table(Sequence[Row], Generic[Row]):
         """
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        rows = self.to_dict()["rows"]
-        writer.writerow([field.name for field in self._shown()])
+        columns = self._shown()
+        writer.writerow([field.name for field in columns])
         writer.writerows(
-            [_cell(value) for value in row.values()] for row in rows
+            [
+                _cell(getattr(row, field.name), field.metadata["format"])
+                for field in columns
+            ]
+            for row in self
         )
         return text.getvalue()
 
     def _shown(self) -> list[dataclasses.Field[Any]]:
         return [
             field
-            for field in dataclasses.fields(self.row_class)  # type: ignore[arg-type]
-            if "label" in field.metadata
+            for field in dataclasses.fields(self.row_class)
+            if "format" in field.metadata
         ]
 
     def _printed(self) -> list[dataclasses.Field[Any]]:
@@ -153,30 +162,32 @@ class Table(Sequence[Row], Generic[Row]):
             )
         ]
 
-    def names(self) -> list[str]:
-        """Fields of the printed columns."""
-        return [field.name for field in self._printed()]
-
     def are_texts(self) -> list[bool]:
         """Whether the printed columns hold text."""
-        return [field.type in _TEXTS for field in self._printed()]
+        return [
+            field.type in _TEXTS or callable(field.metadata["format"])
+            for field in self._printed()
+        ]
 
     #: Class of the rows.
     row_class: type[Row]
 
 
 def column(
-    label: str, form: str | None = None, usual: tuple[Any, ...] = ()
+    form: str | Callable[[Any], str] | None = None,
+    usual: tuple[Any, ...] = (),
+    plain: Callable[[Any], Any] | None = None,
 ) -> Any:
-    """A field of a row that is a column of the table.
+    """A field of a row that is a column of the table, by its own name.
 
     Args:
-        label: Title of the column.
-        form: Format of its numbers, as for `format`; `None` for `str`.
+        form: Format of its numbers, as for `format`, or what says its values
+            in words; `None` for `str`.
         usual: Values; a column that holds none but these is not printed.
+        plain: Makes of a value one for JSON; `None` for numbers and texts.
     """
     return dataclasses.field(
-        metadata={"label": label, "format": form, "usual": usual}
+        metadata={"format": form, "usual": usual, "plain": plain or _plain}
     )
 
 
@@ -189,7 +200,9 @@ def hidden(*, compare: bool = True) -> Any:
     return dataclasses.field(repr=False, compare=compare)
 
 
-def _text(value: Any, form: str | None) -> str:
+def _text(value: Any, form: str | Callable[[Any], str] | None) -> str:
+    if callable(form):
+        return form(value)
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-"
     if isinstance(value, bool):
@@ -207,7 +220,8 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _cell(value: Any) -> Any:
+def _cell(value: Any, form: str | Callable[[Any], str] | None) -> Any:
+    value = form(value) if callable(form) else _plain(value)
     if isinstance(value, list):
         return " ".join(map(str, value))
     return in_spreadsheet(value) if isinstance(value, str) else value

@@ -10,8 +10,8 @@ import keras
 from keras_mhe import _validation
 from keras_mhe._neurons.walk import chosen_names
 from keras_mhe.analysis import neuron_kernels
+from keras_mhe.analysis._forms import given_energy, with_forms
 from keras_mhe.analysis._kernel_audit import audit_kernel
-from keras_mhe.ops._energy.form import EnergyForm
 
 
 class EnergyMonitor(keras.callbacks.Callback):  # type: ignore[misc]
@@ -25,7 +25,8 @@ class EnergyMonitor(keras.callbacks.Callback):  # type: ignore[misc]
     Keys, the same in every epoch:
 
     - `energy`: mean over the kernels of their hyperspherical energies. Neurons
-      of length 0 are left out of each.
+      of length 0 are left out of each. Where kernels have different energies,
+      look at the gap.
     - `energy_gap`: mean over the kernels of their gaps, 0 for the proven
       minimum and 1 for random directions (`analysis.energy_gap`). Kernels
       without a proven minimum (with angles in full space) or without a random
@@ -39,10 +40,12 @@ class EnergyMonitor(keras.callbacks.Callback):  # type: ignore[misc]
       `min_angle/NAME` for each kernel.
 
     Args:
-        power: Real number >= 0, the energy's power, the same for all
-            kernels whatever their regularizers. Defaults to `2`.
-        distance: `"euclidean"` or `"angular"`. Defaults to `"euclidean"`.
-        half_space: Bool. Defaults to `False`.
+        power: `None` for each kernel's own, as in `keras_mhe.audit`, or a
+            real number >= 0, the energy's power for all. Defaults to `None`.
+        distance: `None` for each kernel's own, `"euclidean"` or `"angular"`.
+            Defaults to `None`.
+        half_space: `None` for each kernel's own, or a bool. Defaults to
+            `None`.
         per_layer: Bool. Whether to log every kernel too; in a deep model
             this floods the progress bar. Defaults to `False`.
         layers: `None` for all, or a sequence of names of layers or of what
@@ -81,17 +84,15 @@ class EnergyMonitor(keras.callbacks.Callback):  # type: ignore[misc]
     def __init__(
         self,
         *,
-        power: float = 2,
-        distance: str = "euclidean",
-        half_space: bool = False,
+        power: float | None = None,
+        distance: str | None = None,
+        half_space: bool | None = None,
         per_layer: bool = False,
         layers: Sequence[str] | None = None,
         every: int = 1,
     ) -> None:
         super().__init__()
-        self.form = EnergyForm(
-            power=power, distance=distance, half_space=half_space
-        )
+        self._given = given_energy(power, distance, half_space)
         self.per_layer = _validation.boolean("per_layer", per_layer)
         self.layers = _validation.names("layers", layers)
         self.every = _validation.positive_integer("every", every)
@@ -109,7 +110,9 @@ class EnergyMonitor(keras.callbacks.Callback):  # type: ignore[misc]
             )
         names = [kernel.name for kernel in kernels]
         chosen = chosen_names("layers", self.layers, names)
-        self._kernels = [k for k in kernels if k.name in chosen]
+        self._kernels = with_forms(
+            self.model, [k for k in kernels if k.name in chosen], self._given
+        )
         self.initial = self._measure()
         self._latest = self.initial
 
@@ -124,8 +127,8 @@ class EnergyMonitor(keras.callbacks.Callback):  # type: ignore[misc]
 
     def _measure(self) -> dict[str, float]:
         rows = [
-            audit_kernel(kernel, self.form, count_angles=False)
-            for kernel in self._kernels
+            audit_kernel(kernel, form, count_angles=False)
+            for kernel, form in self._kernels
         ]
         by_key = {
             "energy": {row.layer: row.energy for row in rows},

@@ -271,9 +271,9 @@ def _report(
         rows.append(
             RegularizedKernel(
                 layer=place.name,
-                neurons=None if kernel is None else kernel.num_neurons,
+                num_neurons=None if kernel is None else kernel.num_neurons,
                 groups=None if kernel is None else kernel.groups,
-                dimension=None if kernel is None else kernel.dim,
+                dim=None if kernel is None else kernel.dim,
                 done=outcome.is_done,
                 regularizer=describe(present(place)),
                 saved=saved.get(id(place)),

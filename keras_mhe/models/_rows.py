@@ -12,11 +12,11 @@ class RegularizedKernel:
     Attributes:
         layer: Name, as `NeuronKernel.name`, also of a layer that has weights
             and no kernel.
-        neurons: Number of neurons that meet each other; `None` where there
+        num_neurons: Number of neurons that meet each other; `None` where there
             is no kernel yet.
         groups: Blocks of neurons that do not meet each other; `None` as for
-            `neurons`.
-        dimension: Entries of each neuron; `None` as for `neurons`.
+            `num_neurons`.
+        dim: Entries of each neuron; `None` as for `num_neurons`.
         done: Whether something was put there, or taken away.
         regularizer: What is there now, as in `"L2 + MHE(1)"`; empty for
             nothing.
@@ -36,14 +36,14 @@ class RegularizedKernel:
         ('hidden', True, 'MHE(1)', True)
     """
 
-    layer: str = column("layer")
-    neurons: int | None = column("neurons")
-    groups: int | None = column("groups", usual=(1, None))
-    dimension: int | None = column("dim")
-    done: bool = column("done")
-    regularizer: str = column("regularizer", usual=("",))
-    saved: bool | None = column("saved")
-    note: str = column("note", usual=("",))
+    layer: str = column()
+    num_neurons: int | None = column()
+    groups: int | None = column(usual=(1, None))
+    dim: int | None = column()
+    done: bool = column()
+    regularizer: str = column(usual=("",))
+    saved: bool | None = column()
+    note: str = column(usual=("",))
 
 
 class RegularizedKernels(Table[RegularizedKernel]):
@@ -59,9 +59,9 @@ class RegularizedKernels(Table[RegularizedKernel]):
         ...     [keras.Input((8,)), keras.layers.Dense(1, name="score")]
         ... )
         >>> print(keras_mhe.unregularize(model))
-        layer  neurons  dim  done  saved  note
-        -----  -------  ---  ----  -----  ----------
-        score        1    8  no    -      one neuron
+        layer  num_neurons  dim  done  saved  note
+        -----  -----------  ---  ----  -----  ----------
+        score            1    8  no    -      one neuron
     """
 
     row_class = RegularizedKernel

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from keras_mhe._figure import new_figure
 from keras_mhe._text import in_picture
 from keras_mhe.analysis import Audit
-from keras_mhe.plots._angles import rows_by_layer
-from keras_mhe.plots._figure import new_figure
+from keras_mhe.analysis._audit import rows_by_layer
 
 #: Keys of `EnergyMonitor` and the titles of their pictures.
 _TITLES = {
@@ -29,16 +29,16 @@ def comparison(
 
     Args:
         before: An `Audit`.
-        after: An `Audit` of the same energy; the layers that both have are
-            drawn. Layers without a gap have their angle only.
+        after: An `Audit`; the layers that both have are drawn. Layers without
+            a gap have their angle only.
         labels: What the two are called. Defaults to `("before", "after")`.
 
     Returns:
         A `matplotlib.figure.Figure`.
 
     Raises:
-        ValueError: If one is no audit, or if they are of different energies
-            or share no layer.
+        ValueError: If one is no audit, if they share no layer, or if they
+            measured a layer with different energies.
         ImportError: If matplotlib is not installed.
 
     Example:
@@ -82,8 +82,10 @@ def comparison(
         left.set_xticks([tick for tick in ticks if tick <= 1.3 * top])
         left.xaxis.set_major_formatter("{x:g}")
         left.minorticks_off()
-    largest = [row.max_angle for row in rows]
-    right.plot(largest, positions, "|", color="C3", label="at most", ms=10)
+    largest = [row.max_min_angle for row in rows]
+    right.plot(
+        largest, positions, "|", color="C3", label="max_min_angle", ms=10
+    )
     names = [in_picture(row.layer) for row in rows]
     left.set_yticks(positions, names, fontsize="small")
     shown = left.get_legend_handles_labels()[0]

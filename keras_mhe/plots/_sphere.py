@@ -6,13 +6,13 @@ import numpy as np
 from keras import ops
 
 from keras_mhe import _validation
+from keras_mhe._figure import new_figure
 from keras_mhe._typing import Tensor
 from keras_mhe.ops._pairs.neurons import (
     float_tensor,
     neuron_columns,
     unit_columns,
 )
-from keras_mhe.plots._figure import new_figure
 
 
 def sphere(

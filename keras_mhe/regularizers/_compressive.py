@@ -98,11 +98,6 @@ class CompressiveMHE(NeuronRegularizer):
             power, distance, half_space, neuron_axis, groups, block_size
         )
 
-    @property
-    def half_space(self) -> bool:
-        """Whether opposites repel too."""
-        return self.form.half_space
-
     def term(self, x: Tensor) -> Tensor:
         """Returns `strength` times the energy of the kernel `x`."""
         arguments = self.get_config()

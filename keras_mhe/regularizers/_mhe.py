@@ -6,6 +6,7 @@ from keras_mhe import _backend, _validation
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
 from keras_mhe.ops import hyperspherical_energy, hyperspherical_gap
+from keras_mhe.ops._energy.form import EnergyForm
 from keras_mhe.ops._pairs.potentials import Potential
 from keras_mhe.regularizers._neurons import NeuronRegularizer
 from keras_mhe.regularizers._published import MODEL_NAMES, PublishedMHE
@@ -133,6 +134,18 @@ class MHE(NeuronRegularizer):
         self.units = _validation.choice("units", units, tuple(_MEASURES))
         if units == "gap":
             _validation.minimum_is_proven(distance, half_space)
+
+    @property
+    def form(self) -> EnergyForm:
+        """The energy."""
+        return EnergyForm(
+            self.power,
+            self.distance,
+            self.half_space,
+            self.neuron_axis,
+            self.groups,
+            self.block_size,
+        )
 
     @staticmethod
     def from_reference(

@@ -7,6 +7,7 @@ from keras_mhe import _validation
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
 from keras_mhe.ops._energy.energy import energy_of_potential
+from keras_mhe.ops._energy.form import EnergyForm
 from keras_mhe.ops._pairs.potentials import Potential
 from keras_mhe.regularizers._neurons import NeuronRegularizer
 
@@ -98,6 +99,12 @@ class PublishedMHE(NeuronRegularizer):
     def half_space(self) -> bool:
         """Whether the term is in half space: never that of a classifier."""
         return self.model_name == "half_mhe" and not self.output_layer
+
+    @property
+    def form(self) -> EnergyForm:
+        """The energy without the program's constants."""
+        potential, _ = _FORMS[self.power_s]
+        return EnergyForm(potential.power, potential.distance, self.half_space)
 
     def term(self, x: Tensor) -> Tensor:
         """Returns the term of the kernel `x`."""

@@ -9,6 +9,7 @@ from keras_mhe import _validation
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
 from keras_mhe.ops._energy.energy import energy_of_potential
+from keras_mhe.ops._energy.form import EnergyForm
 from keras_mhe.ops._pairs.potentials import Potential
 from keras_mhe.regularizers._neurons import NeuronRegularizer
 
@@ -63,6 +64,8 @@ class PublishedGANMHE(NeuronRegularizer):
 
     #: What the program's line comes to, though it looks like half space.
     half_space = False
+    #: The energy without the program's constants.
+    form = EnergyForm(power=0)
 
     def __init__(self, strength: float) -> None:
         self.strength = _validation.non_negative_real("strength", strength)

@@ -23,6 +23,8 @@ from keras_mhe.analysis import (
     neuron_kernels,
     random_energy,
 )
+from keras_mhe.constraints import MaxEnergy
+from keras_mhe.regularizers import CompressiveMHE, Separation
 from support import numpy_reference
 
 pytestmark = pytest.mark.once
@@ -79,8 +81,8 @@ def test_rows_against_loops(form):
     kernels = neuron_kernels(model)
     assert [row.layer for row in found] == [kernel.name for kernel in kernels]
     for row, kernel in zip(found, kernels, strict=True):
-        assert row.neurons == kernel.num_neurons
-        assert row.dimension == kernel.dim
+        assert row.num_neurons == kernel.num_neurons
+        assert row.dim == kernel.dim
         assert row.groups == kernel.groups
         weights = keras.ops.convert_to_numpy(kernel.variable)
         energy = numpy_reference.energy(
@@ -98,7 +100,7 @@ def test_rows_against_loops(form):
         nearest = min(pairs, key=pairs.get)
         assert row.nearest == nearest
         np.testing.assert_allclose(row.min_angle, pairs[nearest], rtol=1e-4)
-        assert row.min_angle <= row.max_angle
+        assert row.min_angle <= row.max_min_angle
         # Each pair is counted from both sides.
         degrees = 90 if form["half_space"] else 180
         assert row.angle_counts.shape == (degrees,)
@@ -113,11 +115,11 @@ def test_rows_against_loops(form):
 def test_gap_is_claimed_where_it_is_proven(form):
     is_proven = form["half_space"] or form["distance"] == "euclidean"
     for row in audit(model_of(), **form):
-        bound = energy_bound(row.neurons, row.dimension, **form)
+        bound = energy_bound(row.num_neurons, row.dim, **form)
         if is_proven:
-            gap = energy_gap(row.energy, row.neurons, row.dimension, **form)
+            gap = energy_gap(row.energy, row.num_neurons, row.dim, **form)
             # The depthwise filters have too few entries for power 2.
-            assert row.has_gap == (row.dimension > form["power"] + 1)
+            assert row.has_gap == (row.dim > form["power"] + 1)
             np.testing.assert_allclose(row.gap, gap, rtol=1e-6)
             above = "" if bound.is_attained else "above "
             assert row.bound == above + bound.arrangement
@@ -245,9 +247,15 @@ def test_dying_changes_nothing_for_the_living(form):
     died = audit_features(features, **form)[0]
     names = np.flatnonzero(features[:, 0])
     alone = audit_features(features[names], **form)[0]
-    assert (died.neurons, died.living, died.dead) == (64, 48, 16)
+    assert (died.num_neurons, died.living, died.dead) == (64, 48, 16)
     assert died.bound == alone.bound
-    for name in ("energy", "gap", "min_angle", "max_angle", "random_energy"):
+    for name in (
+        "energy",
+        "gap",
+        "min_angle",
+        "max_min_angle",
+        "random_energy",
+    ):
         np.testing.assert_allclose(
             getattr(died, name), getattr(alone, name), rtol=1e-5
         )
@@ -306,7 +314,7 @@ def test_each_group_has_its_own_living_neurons(half_space):
     assert row.energy == pytest.approx(energy, rel=1e-5)
     assert row.random_energy == pytest.approx(level)
     assert row.gap == pytest.approx((energy - low) / (level - low), rel=1e-4)
-    assert (row.living, row.neurons, row.dead) == (5, 5, 7)
+    assert (row.living, row.num_neurons, row.dead) == (5, 5, 7)
     assert row.bound == ("orthogonal" if half_space else "simplex")
 
 
@@ -354,15 +362,13 @@ def test_chosen_layers():
 def test_table():
     found = audit(model_of())
     lines = str(found).splitlines()
-    titles = "layer neurons groups dim energy gap bound angle at most nearest"
-    assert lines[0].split() == [*titles.split(), "same", "dead"]
+    titles = "layer num_neurons groups dim form energy gap bound min_angle"
+    last = "max_min_angle nearest duplicates dead"
+    assert lines[0].split() == [*titles.split(), *last.split()]
     assert len(lines) == 2 + 4 + 1
     assert lines[2].startswith("conv")
     assert f" {found[0].energy:.5f} " in lines[2]
-    assert lines[-1] == (
-        "Energy: power 2, euclidean, full space. Gap: 0 is the bound, 1 is "
-        "random."
-    )
+    assert lines[-1] == "gap: 0 is the bound, 1 is random."
     assert isinstance(found, Audit)
     assert [row.layer for row in found[1:3]] == ["depthwise", "hidden"]
     # Without groups there is no such column.
@@ -382,9 +388,8 @@ def test_names_do_nothing_where_they_are_shown():
     assert (
         f"<td>{PLAIN.replace('<b>', '&lt;b&gt;')}</td>" in found._repr_html_()
     )
-    names = Audit(list(found), found.form, [STRANGE, "other"], [STRANGE])
+    names = Audit(list(found), [STRANGE, "other"])
     assert f"not known: {PLAIN}, other." in str(names)
-    assert f"looked at there: {PLAIN}." in str(names)
     # What is not shown stays as it is.
     assert found[0].layer == STRANGE
     long = audit_features(np.eye(3), name="x" * 10**6)
@@ -412,54 +417,81 @@ def test_cells_are_no_formulas(name, cell):
     assert float(row["gap"]) <= 0.0  # Numbers stay numbers.
 
 
-def test_table_names_layers_of_the_other_space():
-    half, full = MHE(half_space=True), MHE()
-    model = keras.Sequential(
-        [
-            keras.Input((8,)),
-            layers.Dense(6, name="half", kernel_regularizer=half),
-            layers.Dense(6, name="full", kernel_regularizer=full),
-            layers.Dense(6, name="both", kernel_regularizer=half + full),
-            layers.Dense(
-                6,
-                name="published",
-                kernel_regularizer=MHE.from_reference("half_mhe", "0")
-                + keras.regularizers.L2(1e-3),
-            ),
-            layers.Dense(6, name="none", kernel_regularizer="l2"),
-        ]
-    )
-    assert audit(model).other_space == ("half", "published")
-    assert audit(model, half_space=True).other_space == ("full",)
-    line = "Regularized in half space, so better looked at there: half, pub"
-    assert line in str(audit(model))
-    found = audit(model, half_space=True, layers=["half"])
-    assert "Regularized" not in str(found)
-    assert "there: published." in str(audit(model)[1:])
-    for term, space in (
-        (keras_mhe.regularizers.CompressiveMHE(), True),
-        (keras_mhe.regularizers.Separation(), False),
-        (MHE.from_reference("half_mhe", "2", output_layer=True), False),
-        (MHE.from_reference("gan"), False),
-    ):
-        assert term.half_space is space
+#: Regularizers and the energies by which their kernels are measured.
+OWN = {
+    "full": (MHE(), "power 2, full"),
+    "half": (MHE(half_space=True) + MHE(), "power 2, half"),
+    "angles": (
+        keras.regularizers.L2() + MHE(power=0.5, distance="angular"),
+        "power 0.5, angular, full",
+    ),
+    "published": (
+        MHE.from_reference("half_mhe", "a1"),
+        "power 1, angular, half",
+    ),
+    "output": (
+        MHE.from_reference("half_mhe", "1", output_layer=True),
+        "power 1, full",
+    ),
+    "gan": (MHE.from_reference("gan"), "power 0, full"),
+    "compressive": (CompressiveMHE(power=1), "power 1, half"),
+    "relative": (Separation(), "power 2, half"),
+    "decayed": ("l2", "power 2, half"),
+}
+
+
+def forms_of(found):
+    """Maps layers to the energies that the table names."""
+    rows = csv.DictReader(io.StringIO(found.to_csv()))
+    return {row["layer"]: row["form"] for row in rows}
+
+
+def test_each_kernel_is_measured_with_its_own_energy():
+    model = keras.Sequential([keras.Input((8,))])
+    for name, (term, _) in OWN.items():
+        model.add(layers.Dense(6, name=name, kernel_regularizer=term))
+    limited = MaxEnergy(gap=0.5, power=1)
+    model.add(layers.Dense(6, name="limited", kernel_constraint=limited))
+    model.add(layers.Dense(3, name="classes"))
+    found = audit(model)
+    expected = {name: form for name, (_, form) in OWN.items()}
+    expected |= {"limited": "power 1, full", "classes": "power 2, full"}
+    assert forms_of(found) == expected
+    rows = found.to_dict()["rows"]
+    for row, kernel in zip(rows, neuron_kernels(model), strict=True):
+        assert row["energy"] == pytest.approx(kernel.energy(**row["form"]))
+    # What is given holds for all kernels, and the rest is their own.
+    halves = audit(model, half_space=True, layers=["full", "angles", "classes"])
+    assert forms_of(halves) == {
+        "full": "power 2, half",
+        "angles": "power 0.5, angular, half",
+        "classes": "power 2, half",
+    }
+
+
+def test_energies_of_heads_and_of_factors():
+    head = keras_mhe.layers.CosFace(3, energy=MHE(power=0), name="head")
+    model = keras.Sequential([keras.Input((8,)), head])
+    assert forms_of(audit(model)) == {"head": "power 0, full"}
+    own = layers.Dense(6, kernel_regularizer=MHE(power=1), name="own")
+    model = keras.Sequential([keras.Input((8,)), own, layers.Dense(1)])
+    own.enable_lora(2)
+    own.quantize("int8")
+    assert forms_of(audit(model)) == {"own": "power 1, full"}
 
 
 def test_table_says_why_gaps_are_missing():
     text = str(audit(model_of(), distance="angular"))
     assert "With angles in full space no minimum is proven." in text
     text = str(audit(model_of(), power=30))
-    assert (
-        "Random directions of 31 or fewer entries have no finite energy" in text
-    )
+    assert "Random directions of power + 1 or fewer entries" in text
 
 
 def test_dict_is_json_and_csv_can_be_read():
     found = audit(model_of(), distance="angular", power=1, half_space=True)
     content = json.loads(json.dumps(found.to_dict(), allow_nan=False))
-    assert content["power"] == 1
-    assert content["distance"] == "angular"
-    assert content["half_space"] is True
+    form = {"power": 1, "distance": "angular", "half_space": True}
+    assert [row["form"] for row in content["rows"]] == [form] * len(found)
     rows = list(csv.DictReader(io.StringIO(found.to_csv())))
     for row, plain, text in zip(found, content["rows"], rows, strict=True):
         assert plain["layer"] == text["layer"] == row.layer

@@ -209,7 +209,7 @@ def test_private_keras_is_not_used():
 LAYERS = (
     ("_typing",),
     ("_numerics", "_validation", "_registration", "_backend"),
-    ("_files", "_text", "_compilation"),
+    ("_figure", "_files", "_text", "_compilation"),
     ("ops",),
     ("_neurons",),
     (
@@ -222,7 +222,7 @@ LAYERS = (
     ),
     ("analysis",),
     ("callbacks", "models", "plots"),
-    ("reports", "_command_parser", "_model_files"),
+    ("_command_parser", "_model_files"),
     ("_command_line",),
     ("__main__",),
 )

@@ -65,13 +65,16 @@ def test_table(saved, capsys):
 
 def test_options(saved, capsys):
     model, path = saved
-    status = run(
+    arguments = (
         "audit", "--layers", "hid*", "--layers", "classes", path,
-        "--power", "1", "--distance", "angular", "--half_space",
+        "--power", "1", "--distance", "angular",
     )  # fmt: skip
-    assert status == 0
-    found = keras_mhe.audit(model, power=1, distance="angular", half_space=True)
-    assert capsys.readouterr().out == f"{found}\n"
+    for space, half_space in (("half", True), ("full", False)):
+        assert run(*arguments, f"--{space}-space") == 0
+        found = keras_mhe.audit(
+            model, power=1, distance="angular", half_space=half_space
+        )
+        assert capsys.readouterr().out == f"{found}\n"
 
 
 def test_a_table_that_nobody_reads_to_its_end(saved, tmp_path):

@@ -247,8 +247,8 @@ def test_what_it_leaves_alone_and_why():
         "shared",
         "last",
     ]
-    assert (rows["last"].neurons, rows["last"].dimension) == (3, 3)
-    assert rows["norm"].neurons is None
+    assert (rows["last"].num_neurons, rows["last"].dim) == (3, 3)
+    assert rows["norm"].num_neurons is None
 
 
 def test_shared_layers_in_two_models():
@@ -564,7 +564,7 @@ def test_table():
     model = small_model(kernel_regularizer="l2")
     lines = str(regularize(model, MHE(1.0))).splitlines()
     assert lines[0].split() == (
-        ["layer", "neurons", "dim", "done", "regularizer", "saved"]
+        ["layer", "num_neurons", "dim", "done", "regularizer", "saved"]
     )
     assert lines[2].split() == (
         ["hidden", "5", "6", "yes", "L2", "+", "MHE(1)", "yes"]

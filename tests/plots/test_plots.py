@@ -25,7 +25,7 @@ def lines_of(axes, color):
 @pytest.mark.parametrize("half_space", [False, True])
 def test_angles(half_space):
     found = audit_features(RANDOM, half_space=half_space, name="some")
-    figure = plots.angles(found)
+    figure = found.plot()
     (axes,) = figure.axes
     assert axes.get_title() == "some\n12 in dimension 12"
     (stairs,) = axes.patches
@@ -47,7 +47,7 @@ def test_angles(half_space):
 
 def test_angles_before_and_after():
     before, after = audit_features(RANDOM), audit_features(ORTHOGONAL)
-    figure = plots.angles(after, before=before)
+    figure = after.plot(before=before)
     (axes,) = figure.axes
     labels = [patch.get_label() for patch in axes.patches]
     assert labels == ["before", "after"]
@@ -72,12 +72,12 @@ def test_comparison():
 
 @pytest.mark.parametrize("draw", [
     lambda before, after: plots.comparison(before, after),
-    lambda before, after: plots.angles(after, before=before),
+    lambda before, after: after.plot(before=before),
 ], ids=["comparison", "angles"])  # fmt: skip
 def test_audits_of_different_energies(draw):
     before = audit_features(RANDOM)
     after = audit_features(RANDOM, half_space=True)
-    with pytest.raises(ValueError, match="`before` must be an audit of the"):
+    with pytest.raises(ValueError, match=r"same .*: features with power 2, f"):
         draw(before, after)
 
 
@@ -138,7 +138,7 @@ def test_ticks_of_small_and_large_gaps():
     shown = [t.get_text() for t in large.axes[0].get_xticklabels()]
     assert shown[:4] == ["0", "1", "2", "5"]
     texts = [text.get_text() for text in small.legends[0].get_texts()]
-    assert texts == ["random", "frame", "bound", "random", "at most"]
+    assert texts == ["random", "frame", "bound", "random", "max_min_angle"]
 
 
 @pytest.mark.parametrize(
@@ -152,16 +152,16 @@ def test_ticks_of_small_and_large_gaps():
 )
 def test_optimum_is_drawn_where_it_is_proven(living, form, expected):
     features = np.where(np.arange(12)[:, None] < living, ORTHOGONAL, 0.0)
-    (axes,) = plots.angles(audit_features(features, **form)).axes
+    (axes,) = audit_features(features, **form).plot().axes
     drawn = [line.get_xdata()[0] for line in lines_of(axes, "C3")]
     assert drawn == ([] if expected is None else pytest.approx([expected]))
 
 
 def test_a_part_of_an_audit():
     found = audit_features(RANDOM)
-    assert len(plots.angles(found[:1]).axes) == 1
-    with pytest.raises(ValueError, match="`after` must hold a layer"):
-        plots.angles(found[:0])
+    assert len(found[:1].plot().axes) == 1
+    with pytest.raises(ValueError, match="audit without rows"):
+        found[:0].plot()
 
 
 def test_logs_of_something_else():
@@ -214,10 +214,9 @@ def test_a_model_in_place_of_its_audit():
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)])
     found = keras_mhe.audit(model)
     for name, draw in (
-        ("after", lambda: plots.angles(model)),
+        ("before", lambda: found.plot(before=model)),
         ("before", lambda: plots.comparison(model, found)),
         ("after", lambda: plots.comparison(found, model)),
-        ("audit", lambda: keras_mhe.reports.write_report(model, "x.html")),
     ):
         message = f"`{name}` must be what `keras_mhe.audit` returns.*Sequential"
         with pytest.raises(ValueError, match=message):
@@ -229,7 +228,7 @@ def test_pictures_can_be_written(tmp_path):
     history = keras.callbacks.History()
     history.history = {"energy": [1.0, 0.5]}
     figures = [
-        plots.angles(after, before=before),
+        after.plot(before=before),
         plots.comparison(before, after),
         plots.energies(history),
         plots.sphere(np.eye(3)),
@@ -244,7 +243,7 @@ def test_names_are_drawn_as_they_are():
     name, shown = "$\\frac$\x1b[31m\n\u202e", r"\$\frac\$?[31m??"
     before = audit_features(RANDOM, name=name)
     after = audit_features(ORTHOGONAL, name=name)
-    angles = plots.angles(after, before=before)
+    angles = after.plot(before=before)
     assert angles.axes[0].get_title().startswith(f"{shown}\n12 in")
     comparison = plots.comparison(before, after, labels=(name, "after"))
     assert comparison.axes[0].get_yticklabels()[0].get_text() == shown
@@ -261,11 +260,11 @@ def test_the_library_does_not_need_matplotlib():
         "sys.modules['matplotlib'] = None\n"
         "import numpy as np\n"
         "import keras_mhe\n"
-        "from keras_mhe import analysis, plots\n"
+        "from keras_mhe import analysis\n"
         "found = analysis.audit_features(np.eye(3))\n"
         "assert 'features' in str(found)\n"
         "try:\n"
-        "    plots.angles(found)\n"
+        "    found.plot()\n"
         "except ImportError as error:\n"
         "    print(error)\n"
     )
@@ -273,4 +272,4 @@ def test_the_library_does_not_need_matplotlib():
         [sys.executable, "-c", program],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert "`keras_mhe.plots` needs matplotlib: pip install" in done.stdout
+    assert "pictures need matplotlib: pip install" in done.stdout

@@ -10,7 +10,7 @@ def require_matplotlib() -> None:
         importlib.import_module("matplotlib")
     except ImportError as error:
         raise ImportError(
-            "`keras_mhe.plots` needs matplotlib: pip install matplotlib"
+            "pictures need matplotlib: pip install matplotlib"
         ) from error
 
 

@@ -9,68 +9,40 @@ from pathlib import Path
 
 from keras_mhe._files import write_text
 from keras_mhe._text import printable
-from keras_mhe.analysis import Audit, KernelAudit
-from keras_mhe.analysis._audit import check_audit
-from keras_mhe.reports._pictures import angle_picture
+from keras_mhe.analysis._kernel_audit import KernelAudit
+from keras_mhe.analysis._pictures import angle_picture
+from keras_mhe.analysis._table import Table
 
-#: What is said about each column, by its title.
+#: What is said about each column.
 _MEANINGS = {
     "layer": "Name of the layer, after what holds it.",
-    "neurons": "Neurons that meet each other: filters, units, vocabulary.",
+    "num_neurons": "Neurons that meet each other: filters, units, vocabulary.",
     "groups": "Blocks of neurons that do not meet each other.",
     "dim": "Entries of each neuron.",
+    "form": "Which energy: its power, angles in place of distances, and full "
+    "space, or half, where opposite neurons are the same.",
     "energy": "Mean energy of a pair of neurons; low is diverse.",
     "gap": "Where the energy lies: 0 is the bound, 1 is random directions, "
     "above 1 neurons are more alike than random ones.",
     "bound": "Arrangement with the least energy. 'above': the true minimum "
     "is there or higher. 'not proven', 'few living': there is no gap.",
-    "angle": "Degrees between the two nearest neurons.",
-    "at most": "Degrees that this angle cannot exceed.",
+    "min_angle": "Degrees between the two nearest neurons.",
+    "max_min_angle": "Degrees that this angle cannot exceed.",
     "nearest": "Which two neurons these are, counted from 0.",
-    "same": "Neurons with another one within 0.1 degrees.",
+    "duplicates": "Neurons with another one within 0.1 degrees.",
     "dead": "Neurons shorter than 0.001 of the living ones' median length, or "
     "not finite. Those of length 0 are in no other column.",
 }
 
 
-def write_report(
-    audit: Audit, path: str | os.PathLike[str], *, title: str = "Audit"
+def write_page(
+    audit: Table[KernelAudit], path: str | os.PathLike[str], title: str
 ) -> Path:
-    """Writes an audit as one HTML file that needs nothing else.
-
-    A summary, the table, sortable, and the angles of each layer; light and
-    dark, for narrow screens, keyboards and screen readers. Nothing is loaded
-    from a network. The file is written in one step: an older one is there
-    until the new one is whole.
-
-    Args:
-        audit: The `Audit`.
-        path: Of the file.
-        title: Title of the page. Defaults to `"Audit"`.
-
-    Returns:
-        The path.
-
-    Raises:
-        ValueError: If `audit` is no audit.
-        ImportError: If matplotlib is not installed.
-        OSError: If the file cannot be written.
-
-    Example:
-        >>> import pathlib, tempfile
-        >>> import numpy as np
-        >>> from keras_mhe import analysis, reports
-        >>> found = analysis.audit_features(np.eye(4))
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = reports.write_report(found, f"{folder}/report.html")
-        ...     path.read_text().startswith("<!DOCTYPE html>")
-        True
-    """
-    check_audit("audit", audit)
-    template = importlib.resources.files(__package__) / "report.html"
+    """Writes the page, see `Audit.to_html`."""
+    template = importlib.resources.files(__package__) / "page.html"
     page = string.Template(template.read_text(encoding="utf-8")).substitute(
         title=_escaped(title),
-        energy=_escaped(" ".join(audit.footer())),
+        notes=_escaped(" ".join(audit.footer())),
         summary=_items(_summary(audit)),
         heads=_heads(audit),
         rows=_rows(audit),
@@ -87,8 +59,8 @@ def _escaped(text: str) -> str:
     return html.escape(printable(text))
 
 
-def _summary(audit: Audit) -> list[str]:
-    neurons = sum(row.neurons * row.groups for row in audit)
+def _summary(audit: Table[KernelAudit]) -> list[str]:
+    neurons = sum(row.num_neurons * row.groups for row in audit)
     noun = "layer" if len(audit) == 1 else "layers"
     lines = [f"{len(audit)} {noun} with {neurons} neurons."]
     gaps = [row for row in audit if not math.isnan(row.gap)]
@@ -121,25 +93,26 @@ def _items(lines: list[str]) -> str:
     return "\n".join(f"<li>{_escaped(line)}</li>" for line in lines)
 
 
-def _heads(audit: Audit) -> str:
+def _heads(audit: Table[KernelAudit]) -> str:
     return "".join(
         f'<th scope="col"{_class(is_text)}>'
-        f'<button type="button">{_escaped(label)}</button></th>'
-        for label, is_text in zip(
+        f'<button type="button">{_escaped(name)}</button></th>'
+        for name, is_text in zip(
             audit.cells()[0], audit.are_texts(), strict=True
         )
     )
 
 
-def _rows(audit: Audit) -> str:
+def _rows(audit: Table[KernelAudit]) -> str:
     lines = []
-    for cells, row in zip(audit.cells()[1:], audit, strict=True):
+    names, *body = audit.cells()
+    for cells, row in zip(body, audit, strict=True):
         written: list[str] = []
         for cell, name, is_text in zip(
-            cells, audit.names(), audit.are_texts(), strict=True
+            cells, names, audit.are_texts(), strict=True
         ):
-            value = _escaped(_value(getattr(row, name)))
-            attributes = f'data-value="{value}"{_class(is_text)}'
+            value = cell if is_text else _value(getattr(row, name))
+            attributes = f'data-value="{_escaped(value)}"{_class(is_text)}'
             tag = 'th scope="row"' if not written else "td"
             end = tag.partition(" ")[0]
             written.append(f"<{tag} {attributes}>{_escaped(cell)}</{end}>")
@@ -160,24 +133,24 @@ def _class(is_text: bool) -> str:
     return ' class="text"' if is_text else ""
 
 
-def _meanings(audit: Audit) -> str:
+def _meanings(audit: Table[KernelAudit]) -> str:
     return "\n".join(
-        f"<dt>{_escaped(label)}</dt><dd>{_escaped(_MEANINGS[label])}</dd>"
-        for label in audit.cells()[0]
+        f"<dt>{_escaped(name)}</dt><dd>{_escaped(_MEANINGS[name])}</dd>"
+        for name in audit.cells()[0]
     )
 
 
-def _pictures(audit: Audit) -> str:
+def _pictures(audit: Table[KernelAudit]) -> str:
     figures = []
     for number, row in enumerate(audit):
-        svg = angle_picture(row, audit.form, number)
+        svg = angle_picture(row, number)
         words = f"Angles between the neurons of {row.layer}"
         if row.nearest is not None:
             words += f": at least {row.min_angle:.2f} degrees"
         label = _escaped(f"{words}.")
         svg = svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
         caption = (
-            f"{row.layer}: {row.neurons} neurons in dimension {row.dimension}"
+            f"{row.layer}: {row.num_neurons} neurons in dimension {row.dim}"
         )
         figures.append(
             f"<figure>{svg}<figcaption>{_escaped(caption)}</figcaption>"

@@ -1,60 +1,27 @@
 """Histograms of the angles between neurons."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from keras_mhe._figure import new_figure
 from keras_mhe._text import in_picture
-from keras_mhe.analysis import (
-    Audit,
-    KernelAudit,
-    optimal_angles,
-    random_angle_density,
-)
-from keras_mhe.analysis._audit import check_audit
-from keras_mhe.ops._energy.form import EnergyForm
-from keras_mhe.plots._figure import new_figure
+from keras_mhe.analysis._angles import optimal_angles, random_angle_density
+from keras_mhe.analysis._kernel_audit import KernelAudit
 
 
-def angles(after: Audit, *, before: Audit | None = None) -> Any:
-    """Draws how often which angle occurs in each layer of an audit.
-
-    With the density of random directions, dashed, and the angles of the
-    optimum where they are known, red; dotted those of a bound that need not
-    be reached.
-
-    Args:
-        after: An `Audit`; each layer gets a small picture.
-        before: An `Audit` of the same energy, to compare with: its layers of
-            the same names are drawn behind, grey. Defaults to `None`.
-
-    Returns:
-        A `matplotlib.figure.Figure`.
-
-    Raises:
-        ValueError: If one is no audit, if the two are of different energies,
-            or if `after` is empty.
-        ImportError: If matplotlib is not installed.
-
-    Example:
-        >>> import numpy as np
-        >>> from keras_mhe import analysis, plots
-        >>> features = np.random.default_rng(0).normal(size=(50, 8))
-        >>> figure = plots.angles(analysis.audit_features(features))
-        >>> figure.axes[0].get_xlabel()
-        'degrees'
-    """
-    earlier = rows_by_layer(after, before)
-    if not after:
-        raise ValueError("`after` must hold a layer. Received: an empty audit.")
+def angle_figure(
+    after: Sequence[KernelAudit], before: Mapping[str, KernelAudit]
+) -> Any:
+    """Draws each layer, and behind it the earlier one of its name."""
     num_columns = min(len(after), 4)
     num_rows = -(-len(after) // num_columns)
     figure = new_figure(3.4 * num_columns, 2.4 * num_rows + 0.6)
     grid = figure.subplots(num_rows, num_columns, squeeze=False).flat
     for axes, row in zip(grid, after, strict=False):
-        draw_angles(axes, row, after.form, earlier.get(row.layer))
+        draw_angles(axes, row, before.get(row.layer))
     for axes in grid[len(after) :]:
         axes.remove()
     handles: dict[str, Any] = {}
@@ -71,17 +38,13 @@ def angles(after: Audit, *, before: Audit | None = None) -> Any:
 
 
 def draw_angles(
-    axes: Any,
-    row: KernelAudit,
-    form: EnergyForm,
-    before: KernelAudit | None = None,
+    axes: Any, row: KernelAudit, before: KernelAudit | None = None
 ) -> None:
     """Draws the histogram of one layer.
 
     Args:
         axes: Matplotlib's.
         row: The layer.
-        form: The energy of the audit.
         before: The same layer at another time.
     """
     drawn = [("after" if before else "neurons", "C0", row)]
@@ -94,54 +57,34 @@ def draw_angles(
             counts, edges, fill=True, alpha=0.6, color=color, label=label
         )
     low, high = _range([one.angle_counts for _, _, one in drawn])
-    half_space = form.half_space
+    half_space = row.form.half_space
     optimum: tuple[float, ...] = ()
     if row.living > 1:
         optimum = optimal_angles(
             row.living,
-            row.dimension,
-            distance=form.distance,
+            row.dim,
+            distance=row.form.distance,
             half_space=half_space,
         )
     low = max(min([low, *optimum]) - 2.0, 0.0)
     # A little more than the largest, for a line at it.
     high = min(max([high, *optimum]) + 2.0, 91.0 if half_space else 182.0)
     degrees = np.linspace(low, min(high, len(row.angle_counts)), 400)
-    density = random_angle_density(
-        degrees, row.dimension, half_space=half_space
-    )
+    density = random_angle_density(degrees, row.dim, half_space=half_space)
     axes.plot(degrees, density, "--", color="C1", lw=1.2, label="random")
     # More neurons than dimensions may not reach the angles of the bound.
-    is_reached = not half_space or row.living <= row.dimension
+    is_reached = not half_space or row.living <= row.dim
     style, name = ("-", "optimal") if is_reached else (":", "bound")
     for angle in optimum:
         axes.axvline(angle, color="C3", ls=style, lw=1.2, label=name)
     axes.set_xlim(low, high)
     axes.set_ylim(bottom=0.0)
     axes.set_title(
-        f"{in_picture(row.layer)}\n{row.neurons} in dimension {row.dimension}",
+        f"{in_picture(row.layer)}\n{row.num_neurons} in dimension {row.dim}",
         fontsize="small",
     )
     axes.set_xlabel("degrees")
     axes.set_yticks([])
-
-
-def rows_by_layer(after: Audit, before: Audit | None) -> dict[str, KernelAudit]:
-    """Returns the rows of the earlier audit by their layers.
-
-    Raises:
-        ValueError: If one is no audit, or if they are of different energies.
-    """
-    check_audit("after", after)
-    if before is None:
-        return {}
-    check_audit("before", before)
-    if before.form != after.form:
-        raise ValueError(
-            "`before` must be an audit of the same energy. "
-            f"Received: {before.form} and {after.form}."
-        )
-    return {row.layer: row for row in before}
 
 
 def _range(counts: Sequence[np.ndarray]) -> tuple[float, float]:

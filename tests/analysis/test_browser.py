@@ -9,7 +9,6 @@ import pytest
 from keras import layers
 
 from keras_mhe.analysis import audit
-from keras_mhe.reports import write_report
 
 webdriver = pytest.importorskip("selenium.webdriver")
 By = pytest.importorskip("selenium.webdriver.common.by").By
@@ -64,7 +63,7 @@ def page_of_a_model(tmp_path_factory):
     values[..., 1] = np.nan  # Has no energy, so the last place in each order.
     kernel.assign(values)
     path = tmp_path_factory.mktemp("report") / "report.html"
-    return write_report(audit(model), path).as_uri()
+    return audit(model).to_html(path).as_uri()
 
 
 @pytest.fixture(name="browser", scope="module")
@@ -116,9 +115,9 @@ def test_text_and_numbers_are_sorted_both_ways(opened):
     assert column(opened, number) == names
     press(opened, "layer")
     assert column(opened, number) == names[::-1]
-    number = press(opened, "neurons")
+    number = press(opened, "num_neurons")
     assert column(opened, number) == ["2", "4", "9", "12"]
-    press(opened, "neurons")
+    press(opened, "num_neurons")
     assert column(opened, number) == ["12", "9", "4", "2"]
 
 
@@ -212,7 +211,7 @@ def test_on_a_phone(page):
         assert button.size["height"] >= 44
         for picture in browser.find_elements(By.TAG_NAME, "svg"):
             assert picture.size["width"] <= 360
-        press(browser, "neurons")
+        press(browser, "num_neurons")
         assert column(browser, 1) == ["2", "4", "9", "12"]
         assert browser.get_log("browser") == []
     finally:

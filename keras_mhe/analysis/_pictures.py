@@ -3,10 +3,9 @@
 import io
 import re
 
-from keras_mhe.analysis import KernelAudit
-from keras_mhe.ops._energy.form import EnergyForm
-from keras_mhe.plots._angles import draw_angles
-from keras_mhe.plots._figure import new_figure, require_matplotlib
+from keras_mhe._figure import new_figure, require_matplotlib
+from keras_mhe.analysis._histograms import draw_angles
+from keras_mhe.analysis._kernel_audit import KernelAudit
 
 #: Stands for the colour of the text until the picture is in the page.
 _TEXT = "#123456"
@@ -23,12 +22,11 @@ _STYLE = {
 }
 
 
-def angle_picture(row: KernelAudit, form: EnergyForm, number: int) -> str:
+def angle_picture(row: KernelAudit, number: int) -> str:
     """Returns the histogram of a layer's angles as an SVG element.
 
     Args:
         row: The layer.
-        form: The energy of the audit.
         number: Of the picture in the page; its identifiers begin with it.
 
     Raises:
@@ -40,7 +38,7 @@ def angle_picture(row: KernelAudit, form: EnergyForm, number: int) -> str:
     with mpl.rc_context(_STYLE):
         figure = new_figure(3.4, 2.1)
         axes = figure.subplots()
-        draw_angles(axes, row, form)
+        draw_angles(axes, row)
         axes.set_title("")
         text = io.StringIO()
         figure.savefig(

@@ -9,7 +9,6 @@ import pytest
 from keras import layers
 
 from keras_mhe.analysis import audit, audit_features
-from keras_mhe.reports import write_report
 
 pytestmark = pytest.mark.once
 
@@ -62,8 +61,7 @@ def audit_of_a_model():
 
 
 def page_of(found, folder, **options):
-    path = write_report(found, folder / "report.html", **options)
-    return path.read_text()
+    return found.to_html(folder / "report.html", **options).read_text()
 
 
 def test_table_and_titles(found, tmp_path):
@@ -75,7 +73,8 @@ def test_table_and_titles(found, tmp_path):
     flat = [cell for row in found.cells() for cell in row]
     assert cells == flat
     values = [a["data-value"] for a, _ in page.cells if "data-value" in a]
-    assert float(values[3]) == found[0].energy
+    assert values[3] == "power 2, half"
+    assert float(values[4]) == found[0].energy
     assert values[0] == "conv<1>&"
 
 
@@ -156,6 +155,6 @@ def test_older_page_stays_if_the_new_one_fails(found, tmp_path, monkeypatch):
 
     monkeypatch.setattr("pathlib.Path.replace", fail)
     with pytest.raises(OSError, match="disk full"):
-        write_report(found, tmp_path / "report.html", title="new")
+        found.to_html(tmp_path / "report.html", title="new")
     assert (tmp_path / "report.html").read_text() == before
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
