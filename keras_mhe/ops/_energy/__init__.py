@@ -1,0 +1,1 @@
+"""The hyperspherical energy, its gap and its descent."""

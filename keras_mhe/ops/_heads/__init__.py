@@ -1,0 +1,1 @@
+"""Logits and margins of classifiers."""

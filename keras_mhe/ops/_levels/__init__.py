@@ -1,0 +1,1 @@
+"""Levels of the energy: proven minima, random directions."""

@@ -1,0 +1,1 @@
+"""Tables of pairs: neurons, what a pair adds, sums tile by tile."""

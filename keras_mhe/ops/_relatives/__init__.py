@@ -1,0 +1,1 @@
+"""Other measures of how neurons are spread."""
