@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import NoReturn
 
 import keras_mhe
-from keras_mhe import _validation
 from keras_mhe._text import printable
+from keras_mhe._validation import DISTANCES
 
 
 class _Parser(argparse.ArgumentParser):
@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument(
         "--distance",
-        choices=_validation.DISTANCES,
+        choices=DISTANCES,
         help=f"of the energy {own}",
     )
     space = command.add_mutually_exclusive_group()

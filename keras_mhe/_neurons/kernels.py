@@ -7,7 +7,6 @@ from math import prod
 import keras
 from keras import ops
 
-from keras_mhe import _validation
 from keras_mhe._neurons.computed import (
     computed_weight,
     has_known_weight,
@@ -22,6 +21,7 @@ from keras_mhe._neurons.walk import (
     own_weights,
 )
 from keras_mhe._typing import KerasObject, Tensor
+from keras_mhe._validation import axes_of_rank, check_groups
 from keras_mhe.ops import hyperspherical_energy
 from keras_mhe.ops._pairs.neurons import float_tensor, neuron_columns
 
@@ -236,9 +236,9 @@ def _kernel(
         if variable is None:
             return None
         shape = tuple(variable.shape)
-        positions = _validation.axes_of_rank(axes.neuron_axis, shape)
+        positions = axes_of_rank(axes.neuron_axis, shape)
         num_neurons = prod(shape[position] for position in positions)
-        _validation.groups_divide(axes.groups, num_neurons)
+        check_groups(axes.groups, num_neurons)
         axes.regularizer(layer)
     except (AttributeError, ValueError) as error:
         raise ValueError(

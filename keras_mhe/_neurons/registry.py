@@ -7,8 +7,8 @@ from typing import Any
 
 import keras
 
-from keras_mhe import _validation
 from keras_mhe._typing import KerasObject
+from keras_mhe._validation import check_axes, check_integer
 
 
 @dataclass(frozen=True)
@@ -179,8 +179,8 @@ def _of_layer(value: Any, layer: KerasObject) -> Any:
 
 
 def _axes(value: Any) -> int | tuple[int, ...] | None:
-    return None if value is None else _validation.axes(value)
+    return None if value is None else check_axes(value)
 
 
 def _groups(value: Any) -> int:
-    return _validation.positive_integer("groups", value)
+    return check_integer("groups", value, at_least=1)

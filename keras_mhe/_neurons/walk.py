@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import keras
 
-from keras_mhe import _validation
 from keras_mhe._neurons.registry import is_known, parts_with_neurons
 from keras_mhe._typing import KerasObject
+from keras_mhe._validation import check_keras_3, check_names
 
 #: Names in a message.
 _SHOWN = 8
@@ -88,7 +88,7 @@ def chosen_names(
         ValueError: If `chosen` is no sequence of names, or one of them
             belongs to none.
     """
-    checked = _validation.names(argument, chosen)
+    checked = check_names(argument, chosen)
     if checked is None:
         return set(names)
     for one in checked:
@@ -125,7 +125,7 @@ def _some_of(names: Sequence[str], wanted: str) -> str:
 
 def check_model(model: KerasObject) -> None:
     """Raises for what is no model of Keras 3."""
-    _validation.not_of_keras_2("model", model)
+    check_keras_3("model", model)
     if not isinstance(model, keras.Model):
         raise ValueError(
             f"`model` must be a Keras model. Received: {model!r} of type "

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from keras_mhe._computed_weights import factors
+from keras_mhe._neurons.computed import factors
 from keras_mhe._neurons.kernels import NeuronKernel
 from keras_mhe._neurons.outputs import output_kernels
 from keras_mhe._typing import KerasObject

@@ -7,8 +7,8 @@ from typing import Any
 
 import keras
 
-from keras_mhe import _validation
 from keras_mhe._neurons.walk import chosen_names
+from keras_mhe._validation import check_boolean, check_integer, check_names
 from keras_mhe.analysis import neuron_kernels
 from keras_mhe.analysis._forms import given_energy, with_forms
 from keras_mhe.analysis._kernel_audit import audit_kernel
@@ -93,9 +93,9 @@ class EnergyMonitor(keras.callbacks.Callback):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         self._given = given_energy(power, distance, half_space)
-        self.per_layer = _validation.boolean("per_layer", per_layer)
-        self.layers = _validation.names("layers", layers)
-        self.every = _validation.positive_integer("every", every)
+        self.per_layer = check_boolean("per_layer", per_layer)
+        self.layers = check_names("layers", layers)
+        self.every = check_integer("every", every, at_least=1)
         self.initial: dict[str, float] = {}
         self._latest: dict[str, float] = {}
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import keras
 
-from keras_mhe import _validation
 from keras_mhe._compilation import compile_anew
+from keras_mhe._validation import check_integer
 from keras_mhe.regularizers import CompressiveMHE
 from keras_mhe.regularizers._terms import terms_in
 
@@ -51,7 +51,7 @@ class RefreshProjections(keras.callbacks.Callback):  # type: ignore[misc]
 
     def __init__(self, every: int = 1) -> None:
         super().__init__()
-        self.every = _validation.positive_integer("every", every)
+        self.every = check_integer("every", every, at_least=1)
         self._found: list[CompressiveMHE] = []
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:

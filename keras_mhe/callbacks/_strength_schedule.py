@@ -5,8 +5,8 @@ from typing import Any
 
 import keras
 
-from keras_mhe import _validation
 from keras_mhe._compilation import compile_anew
+from keras_mhe._validation import check_real
 from keras_mhe.regularizers._scheduled import ScheduledRegularizer
 from keras_mhe.regularizers._terms import neuron_terms_of
 
@@ -100,7 +100,7 @@ class StrengthSchedule(keras.callbacks.Callback):  # type: ignore[misc]
         factor = self.schedule(epoch)
         if hasattr(factor, "dtype"):  # Schedules of Keras give tensors.
             factor = keras.ops.convert_to_numpy(factor).item()
-        self._set(_validation.non_negative_real(f"schedule({epoch})", factor))
+        self._set(check_real(f"schedule({epoch})", factor, at_least=0))
 
     def on_epoch_end(
         self, epoch: int, logs: dict[str, Any] | None = None

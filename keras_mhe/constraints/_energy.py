@@ -4,9 +4,9 @@ from typing import Any
 
 import keras
 
-from keras_mhe import _validation
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
+from keras_mhe._validation import check_integer, check_real
 from keras_mhe.ops import lower_energy
 from keras_mhe.ops._energy.form import EnergyForm
 
@@ -21,8 +21,8 @@ class _EnergyConstraint(keras.constraints.Constraint):  # type: ignore[misc]
         rate: float,
     ) -> None:
         self.form = form
-        self.steps = _validation.positive_integer("steps", steps)
-        self.rate = _validation.positive_real("rate", rate)
+        self.steps = check_integer("steps", steps, at_least=1)
+        self.rate = check_real("rate", rate, above=0)
 
     def _lowered(
         self,
@@ -190,12 +190,16 @@ class MaxEnergy(_EnergyConstraint):
             power, distance, half_space, neuron_axis, groups, block_size
         )
         super().__init__(form, steps, rate)
-        _validation.one_level(limit, gap)
+        if (limit is None) == (gap is None):
+            raise ValueError(
+                "Exactly one of `limit` and `gap` must be given. "
+                f"Received: limit={limit!r}, gap={gap!r}."
+            )
         self.limit = self.gap = None
         if limit is not None:
-            self.limit = _validation.finite_real("limit", limit)
+            self.limit = check_real("limit", limit)
         if gap is not None:
-            self.gap = _validation.non_negative_real("gap", gap)
+            self.gap = check_real("gap", gap, at_least=0)
 
     def __call__(self, w: Tensor) -> Tensor:
         """Returns the turned kernel, in the dtype of `w`."""

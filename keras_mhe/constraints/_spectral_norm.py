@@ -4,9 +4,14 @@ from typing import Any
 
 import keras
 
-from keras_mhe import _validation
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
+from keras_mhe._validation import (
+    axes_config,
+    check_axes,
+    check_choice,
+    check_real,
+)
 from keras_mhe.ops import limit_spectral_norm
 from keras_mhe.ops._spectral import MODES
 
@@ -68,9 +73,9 @@ class SpectralNorm(keras.constraints.Constraint):  # type: ignore[misc]
         mode: str = "scale",
         neuron_axis: int | tuple[int, ...] = -1,
     ) -> None:
-        self.max_value = _validation.positive_real("max_value", max_value)
-        self.mode = _validation.choice("mode", mode, MODES)
-        self.neuron_axis = _validation.axes(neuron_axis)
+        self.max_value = check_real("max_value", max_value, above=0)
+        self.mode = check_choice("mode", mode, MODES)
+        self.neuron_axis = check_axes(neuron_axis)
 
     def __call__(self, w: Tensor) -> Tensor:
         """Returns the projected kernel, in the dtype of `w`."""
@@ -83,5 +88,5 @@ class SpectralNorm(keras.constraints.Constraint):  # type: ignore[misc]
         return {
             "max_value": self.max_value,
             "mode": self.mode,
-            "neuron_axis": _validation.axes_config(self.neuron_axis),
+            "neuron_axis": axes_config(self.neuron_axis),
         }

@@ -4,9 +4,9 @@ from typing import Any
 
 import keras
 
-from keras_mhe import _validation
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
+from keras_mhe._validation import axes_config, check_axes, check_real
 from keras_mhe.ops import project_to_sphere
 
 
@@ -52,8 +52,8 @@ class UnitSphere(keras.constraints.Constraint):  # type: ignore[misc]
     def __init__(
         self, radius: float = 1.0, *, neuron_axis: int | tuple[int, ...] = -1
     ) -> None:
-        self.radius = _validation.positive_real("radius", radius)
-        self.neuron_axis = _validation.axes(neuron_axis)
+        self.radius = check_real("radius", radius, above=0)
+        self.neuron_axis = check_axes(neuron_axis)
 
     def __call__(self, w: Tensor) -> Tensor:
         """Returns the scaled kernel, in the dtype of `w`."""
@@ -63,5 +63,5 @@ class UnitSphere(keras.constraints.Constraint):  # type: ignore[misc]
         """Returns the arguments as plain JSON values."""
         return {
             "radius": self.radius,
-            "neuron_axis": _validation.axes_config(self.neuron_axis),
+            "neuron_axis": axes_config(self.neuron_axis),
         }

@@ -1,6 +1,7 @@
 """Kernels whose neurons start at the minimum of their energy."""
 
 import copy
+import math
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -8,9 +9,16 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_mhe import _backend, _numerics, _validation
+from keras_mhe import _backend, _numerics
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
+from keras_mhe._validation import (
+    axes_of_rank,
+    check_groups,
+    check_integer,
+    is_integer,
+    is_real,
+)
 from keras_mhe.ops._energy.arrangements import spread_directions
 from keras_mhe.ops._energy.form import EnergyForm
 from keras_mhe.ops._pairs.neurons import (
@@ -97,7 +105,7 @@ class MinimumEnergy(keras.initializers.Initializer):  # type: ignore[misc]
         seed: Any = None,
     ) -> None:
         self.form = EnergyForm(power, distance, half_space, neuron_axis, groups)
-        self.steps = _validation.positive_integer("steps", steps)
+        self.steps = check_integer("steps", steps, at_least=1)
         self._given_seed = seed
         self.seed = _checked_seed(seed)
         self.lengths = self._checked_lengths(lengths)
@@ -107,7 +115,12 @@ class MinimumEnergy(keras.initializers.Initializer):  # type: ignore[misc]
     def _checked_lengths(self, lengths: Any) -> Any:
         """Returns a number, or an initializer."""
         if not isinstance(lengths, str | dict) and not callable(lengths):
-            return _validation.length_or_initializer(lengths)
+            if not is_real(lengths) or not 0 < lengths < math.inf:
+                raise ValueError(
+                    "`lengths` must be a finite real number > 0, a Keras "
+                    f"initializer or its name. Received: lengths={lengths!r}."
+                )
+            return float(lengths)
         initializer = keras.initializers.get(lengths)
         config = initializer.get_config() if isinstance(lengths, str) else {}
         if "seed" in config:
@@ -118,13 +131,13 @@ class MinimumEnergy(keras.initializers.Initializer):  # type: ignore[misc]
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> Tensor:
         """Returns a kernel."""
-        shape = _validation.shape_of_kernel(shape)
+        shape = _checked_shape(shape)
         dtype = keras.backend.standardize_dtype(dtype or keras.config.floatx())
-        axes = _validation.axes_of_rank(self.form.neuron_axis, shape)
+        axes = axes_of_rank(self.form.neuron_axis, shape)
         computed = "float64" if dtype == "float64" else "float32"
         normal = keras.random.normal(shape, dtype=computed, seed=self.seed)
         columns = neuron_columns(normal, axes)
-        _validation.groups_divide(self.form.groups, columns.shape[1])
+        check_groups(self.form.groups, columns.shape[1])
         directions = _backend.as_one_program(
             spread_directions, columns, self.form, self.steps
         )
@@ -218,4 +231,15 @@ def _checked_seed(seed: Any) -> Any:
         return random.randint(1, int(1e9))
     if isinstance(seed, keras.random.SeedGenerator):
         return seed
-    return _validation.non_negative_integer("seed", seed)
+    return check_integer("seed", seed, at_least=0)
+
+
+def _checked_shape(shape: Any) -> tuple[int, ...]:
+    """Returns a shape as a tuple, or raises for anything else."""
+    is_sequence = isinstance(shape, list | tuple)
+    if not is_sequence or not all(is_integer(size) for size in shape):
+        raise ValueError(
+            "`shape` must be a tuple of integers, the shape of a kernel. "
+            f"Received: shape={shape!r}."
+        )
+    return tuple(map(int, shape))

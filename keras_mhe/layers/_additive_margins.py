@@ -3,9 +3,9 @@
 import math
 from typing import Any
 
-from keras_mhe import _validation
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
+from keras_mhe._validation import check_boolean, check_real
 from keras_mhe.layers._angular_margin import AngularMargin
 from keras_mhe.ops import (
     additive_angular_margin,
@@ -58,7 +58,7 @@ class CosFace(AngularMargin):
         **kwargs: Any,
     ) -> None:
         super().__init__(units, scale=scale, **kwargs)
-        self.margin = _validation.real_in_range("margin", margin, 0.0, 2.0)
+        self.margin = check_real("margin", margin, at_least=0.0, at_most=2.0)
 
     def margin_of(self, cosine: Tensor, step: Tensor) -> Tensor:
         """Returns `cos t - margin`."""
@@ -117,10 +117,10 @@ class ArcFace(AngularMargin):
         **kwargs: Any,
     ) -> None:
         super().__init__(units, scale=scale, **kwargs)
-        self.margin = _validation.real_in_range(
-            "margin", margin, 0.0, math.pi / 2
+        self.margin = check_real(
+            "margin", margin, at_least=0.0, at_most=math.pi / 2
         )
-        self.gradient_detachment = _validation.boolean(
+        self.gradient_detachment = check_boolean(
             "gradient_detachment", gradient_detachment
         )
 

@@ -9,11 +9,14 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_mhe import _backend, _numerics, _validation
+from keras_mhe import _backend, _numerics
 from keras_mhe._neurons.registry import register_neurons
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
+from keras_mhe._validation import check_integer, check_real
 from keras_mhe.layers._inputs import (
+    check_can_be_labels,
+    check_one_label_each,
     checked_labels,
     features_and_labels,
     features_shape,
@@ -161,14 +164,14 @@ class AngularMargin(keras.layers.Layer):  # type: ignore[misc]
     ) -> None:
         # Cosines need float32, of features and of class vectors.
         super().__init__(autocast=False, **kwargs)
-        self.units = _validation.positive_integer("units", units)
-        self.scale = _validation.positive_real("scale", scale)
+        self.units = check_integer("units", units, at_least=1)
+        self.scale = check_real("scale", scale, above=0)
         self.energy = _energy(energy)
-        self.energy_start = _validation.non_negative_integer(
-            "energy_start", energy_start
+        self.energy_start = check_integer(
+            "energy_start", energy_start, at_least=0
         )
-        self.energy_warmup = _validation.non_negative_integer(
-            "energy_warmup", energy_warmup
+        self.energy_warmup = check_integer(
+            "energy_warmup", energy_warmup, at_least=0
         )
         self.energy_schedule = _schedule(energy_schedule)
         if energy_schedule is not None and (energy_start or energy_warmup):
@@ -178,8 +181,8 @@ class AngularMargin(keras.layers.Layer):  # type: ignore[misc]
                 f"{energy_schedule}, energy_start={energy_start}, "
                 f"energy_warmup={energy_warmup}."
             )
-        self.sample_rate = _validation.positive_share(
-            "sample_rate", sample_rate
+        self.sample_rate = check_real(
+            "sample_rate", sample_rate, above=0, at_most=1
         )
         self.seed = seed
         if self.sample_rate < 1.0:
@@ -228,7 +231,7 @@ class AngularMargin(keras.layers.Layer):  # type: ignore[misc]
                 self._warn_of_missing_labels()
             return self.logits(features)
         labels = checked_labels(labels, self.units)
-        _validation.one_label_for_each(features.shape[0], labels.shape[0])
+        check_one_label_each(features.shape[0], labels.shape[0])
         return self._training_logits(features, labels, self._count())
 
     def logits(self, features: Tensor) -> Tensor:
@@ -278,7 +281,7 @@ class AngularMargin(keras.layers.Layer):  # type: ignore[misc]
         features, labels = features_and_labels(inputs, labels)
         if labels is not None:
             dtype = keras.backend.standardize_dtype(labels.dtype)
-            _validation.labels_can_be_classes(labels.shape, dtype, self.units)
+            check_can_be_labels(labels.shape, dtype, self.units)
         shape = self.compute_output_shape(features.shape)
         return keras.KerasTensor(shape, dtype=self._logits_dtype)
 

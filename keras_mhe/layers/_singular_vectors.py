@@ -8,9 +8,10 @@ from contextlib import contextmanager
 import keras
 from keras import ops
 
-from keras_mhe import _backend, _numerics, _validation
+from keras_mhe import _backend, _numerics
 from keras_mhe._neurons.registry import KernelAxes
 from keras_mhe._typing import KerasObject, Tensor
+from keras_mhe._validation import axes_of_rank
 from keras_mhe.ops import power_iteration, rayleigh_quotient
 from keras_mhe.ops._spectral import divided_by_norm
 
@@ -77,7 +78,7 @@ class SingularVectors:
         self._layer = layer
         self._axes = axes
         shape = self.kernel.shape
-        positions = _validation.axes_of_rank(axes.neuron_axis, shape)
+        positions = axes_of_rank(axes.neuron_axis, shape)
         num_neurons = math.prod(shape[position] for position in positions)
         self._dtype = _numerics.computation_dtype(self.kernel)
         # Gives the same numbers for both vectors, and for `restart`.

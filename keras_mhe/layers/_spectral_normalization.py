@@ -6,10 +6,18 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_mhe import _backend, _validation
+from keras_mhe import _backend
 from keras_mhe._neurons.registry import KernelAxes, kernel_axes
 from keras_mhe._registration import register
 from keras_mhe._typing import KerasObject, Tensor
+from keras_mhe._validation import (
+    axes_config,
+    axes_of_rank,
+    check_axes,
+    check_boolean,
+    check_integer,
+    check_keras_3,
+)
 from keras_mhe.layers._singular_vectors import SingularVectors, are_held
 
 
@@ -120,11 +128,11 @@ class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
                 "`dtype` is that of the wrapped layer; give it to that. "
                 f"Received: dtype={kwargs['dtype']!r}."
             )
-        _validation.not_of_keras_2("layer", layer)
-        self.power_iterations = _validation.positive_integer(
-            "power_iterations", power_iterations
+        check_keras_3("layer", layer)
+        self.power_iterations = check_integer(
+            "power_iterations", power_iterations, at_least=1
         )
-        self.differentiate_vectors = _validation.boolean(
+        self.differentiate_vectors = check_boolean(
             "differentiate_vectors", differentiate_vectors
         )
         # Kernels are read as they are stored, and the wrapped layer casts.
@@ -185,9 +193,7 @@ class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
                     f"Received: {axes.path!r} for a "
                     f"{type(self.layer).__name__} layer."
                 ) from error
-            _validation.axes_of_rank(
-                axes.neuron_axis, shape, f"kernels[{axes.path!r}]"
-            )
+            axes_of_rank(axes.neuron_axis, shape, f"kernels[{axes.path!r}]")
         if len({id(axes.variable(self.layer)) for axes in found}) < len(found):
             raise ValueError(
                 "`kernels` must name each kernel once. "
@@ -284,7 +290,7 @@ class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
             ValueError: If the layer is not built.
         """
         self._check_built()
-        iterations = _validation.positive_integer("iterations", iterations)
+        iterations = check_integer("iterations", iterations, at_least=1)
         for vectors in self._vectors:
             vectors.restart(iterations)
 
@@ -344,8 +350,7 @@ class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
             "kernels": None
             if self.kernels is None
             else {
-                path: _validation.axes_config(axis)
-                for path, axis in self.kernels.items()
+                path: axes_config(axis) for path, axis in self.kernels.items()
             },
         }
 
@@ -364,6 +369,6 @@ def _checked_kernels(kernels: Any) -> dict[str, int | tuple[int, ...]]:
             f"axes, such as {{'kernel': -1}}. Received: kernels={kernels!r}."
         )
     return {
-        path: _validation.axes(axis, f"kernels[{path!r}]")
+        path: check_axes(axis, f"kernels[{path!r}]")
         for path, axis in kernels.items()
     }

@@ -4,9 +4,15 @@ from typing import Any
 
 from keras import ops
 
-from keras_mhe import _backend, _validation
+from keras_mhe import _backend
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
+from keras_mhe._validation import (
+    check_boolean,
+    check_choice,
+    check_integer,
+    check_real,
+)
 from keras_mhe.layers._angular_margin import AngularMargin
 from keras_mhe.ops import feature_norms, multiplicative_angular_margin
 
@@ -96,23 +102,15 @@ class SphereFace(AngularMargin):
                 f"its place. Received: scale={kwargs['scale']!r}."
             )
         super().__init__(units, **kwargs)
-        self.margin = _validation.integer_in_range("margin", margin, 1, 4)
-        self.lambda_base = _validation.non_negative_real(
-            "lambda_base", lambda_base
+        self.margin = check_integer("margin", margin, at_least=1, at_most=4)
+        self.lambda_base = check_real("lambda_base", lambda_base, at_least=0)
+        self.lambda_gamma = check_real("lambda_gamma", lambda_gamma, at_least=0)
+        self.lambda_power = check_real("lambda_power", lambda_power, at_least=0)
+        self.lambda_min = check_real("lambda_min", lambda_min, at_least=0)
+        self.lambda_start = check_integer(
+            "lambda_start", lambda_start, at_least=0
         )
-        self.lambda_gamma = _validation.non_negative_real(
-            "lambda_gamma", lambda_gamma
-        )
-        self.lambda_power = _validation.non_negative_real(
-            "lambda_power", lambda_power
-        )
-        self.lambda_min = _validation.non_negative_real(
-            "lambda_min", lambda_min
-        )
-        self.lambda_start = _validation.non_negative_integer(
-            "lambda_start", lambda_start
-        )
-        self.gradient_detachment = _validation.boolean(
+        self.gradient_detachment = check_boolean(
             "gradient_detachment", gradient_detachment
         )
 
@@ -214,14 +212,12 @@ class SphereFaceR(AngularMargin):
         **kwargs: Any,
     ) -> None:
         super().__init__(units, scale=scale, **kwargs)
-        self.margin = _validation.real_in_range("margin", margin, 1.0, 16.0)
-        self.feature_norm = _validation.choice(
+        self.margin = check_real("margin", margin, at_least=1.0, at_most=16.0)
+        self.feature_norm = check_choice(
             "feature_norm", feature_norm, FEATURE_NORMS
         )
-        self.soft_weight = _validation.non_negative_real(
-            "soft_weight", soft_weight
-        )
-        self.gradient_detachment = _validation.boolean(
+        self.soft_weight = check_real("soft_weight", soft_weight, at_least=0)
+        self.gradient_detachment = check_boolean(
             "gradient_detachment", gradient_detachment
         )
 

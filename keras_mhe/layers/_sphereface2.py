@@ -6,9 +6,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_mhe import _validation
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
+from keras_mhe._validation import check_boolean, check_integer, check_real
 from keras_mhe.layers._angular_margin import AngularMargin
 from keras_mhe.ops import cosines, similarity_adjustment
 from keras_mhe.ops._heads.logits import is_target
@@ -81,21 +81,21 @@ class SphereFace2(AngularMargin):
         gradient_detachment: bool = False,
         **kwargs: Any,
     ) -> None:
-        _validation.integer_at_least("units", units, 2)
+        check_integer("units", units, at_least=2)
         super().__init__(units, scale=scale, **kwargs)
         if self.sample_rate < 1.0:
             raise ValueError(
                 "`sample_rate` is for heads with a softmax. Received: "
                 f"sample_rate={self.sample_rate}."
             )
-        self.margin = _validation.real_in_range("margin", margin, 0.0, 2.0)
-        self.adjustment = _validation.real_in_range(
-            "adjustment", adjustment, 1.0, 64.0
+        self.margin = check_real("margin", margin, at_least=0.0, at_most=2.0)
+        self.adjustment = check_real(
+            "adjustment", adjustment, at_least=1.0, at_most=64.0
         )
-        self.positive_weight = _validation.share(
-            "positive_weight", positive_weight
+        self.positive_weight = check_real(
+            "positive_weight", positive_weight, above=0, below=1
         )
-        self.gradient_detachment = _validation.boolean(
+        self.gradient_detachment = check_boolean(
             "gradient_detachment", gradient_detachment
         )
 

@@ -5,9 +5,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_mhe import _numerics, _validation
+from keras_mhe import _numerics
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
+from keras_mhe._validation import check_labels_of_logits, check_real
 from keras_mhe.ops._heads.logits import is_target
 
 
@@ -64,14 +65,14 @@ class OneVsAllCrossentropy(keras.losses.Loss):  # type: ignore[misc]
     ) -> None:
         dtype = _numerics.wide_dtype(dtype)
         super().__init__(name=name, reduction=reduction, dtype=dtype)
-        self.positive_weight = _validation.share(
-            "positive_weight", positive_weight
+        self.positive_weight = check_real(
+            "positive_weight", positive_weight, above=0, below=1
         )
-        self.factor = _validation.positive_real("factor", factor)
+        self.factor = check_real("factor", factor, above=0)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Returns the loss of each sample, shape `(batch,)`."""
-        _validation.one_label_in_a_row(y_true.shape, y_pred.shape)
+        check_labels_of_logits(y_true.shape, y_pred.shape)
         targets = is_target(ops.reshape(y_true, (-1,)), ops.shape(y_pred)[-1])
         losses = ops.softplus(ops.where(targets, -y_pred, y_pred))
         own = ops.sum(ops.where(targets, losses, 0.0), axis=-1)

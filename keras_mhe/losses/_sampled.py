@@ -5,9 +5,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_mhe import _numerics, _validation
+from keras_mhe import _numerics
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
+from keras_mhe._validation import check_labels_of_logits
 from keras_mhe.ops._heads.sampling import target_columns
 
 
@@ -65,7 +66,7 @@ class SampledCrossentropy(keras.losses.Loss):  # type: ignore[misc]
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Returns the loss of each sample, shape `(batch,)`."""
-        _validation.one_label_in_a_row(y_true.shape, y_pred.shape)
+        check_labels_of_logits(y_true.shape, y_pred.shape)
         labels = ops.reshape(y_true, (-1,))
         return keras.losses.sparse_categorical_crossentropy(
             target_columns(y_pred, labels), y_pred, from_logits=True

@@ -6,9 +6,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_mhe import _numerics, _validation
+from keras_mhe import _numerics
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
+from keras_mhe._validation import check_boolean
 from keras_mhe.ops import hyperspherical_energy
 from keras_mhe.ops._pairs.potentials import Potential
 
@@ -75,7 +76,7 @@ class FeatureEnergy(keras.metrics.Mean):  # type: ignore[misc]
         potential = Potential(power=power, distance=distance)
         self.power = potential.power
         self.distance = potential.distance
-        self.half_space = _validation.boolean("half_space", half_space)
+        self.half_space = check_boolean("half_space", half_space)
 
     def update_state(
         self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None
@@ -83,7 +84,12 @@ class FeatureEnergy(keras.metrics.Mean):  # type: ignore[misc]
         """Adds the pairs of a batch of features."""
         mask = getattr(y_pred, "_keras_mask", None)
         features = ops.convert_to_tensor(y_pred)
-        _validation.features_of_batch(features.shape)
+        if len(features.shape) < 2:
+            raise ValueError(
+                "`y_pred` must be features of shape (batch, dim), or with "
+                "more axes between them. "
+                f"Received: y_pred.shape={tuple(features.shape)}."
+            )
         for weights in (mask, sample_weight):
             if weights is not None:
                 is_counted = _along_features(weights, features)

@@ -7,8 +7,8 @@ from typing import Any, cast
 import numpy as np
 from keras import ops
 
-from keras_mhe import _validation
 from keras_mhe._typing import Tensor
+from keras_mhe._validation import check_integer, check_real
 
 Array = np.ndarray[Any, Any]
 
@@ -157,7 +157,7 @@ def verify_pairs(
         tpr_at_fpr={
             rate: float(true_positives[false_positives <= rate].max())
             for rate in (
-                _validation.real_in_range("false_positive_rates", rate, 0, 1)
+                check_real("false_positive_rates", rate, at_least=0, at_most=1)
                 for rate in false_positive_rates
             )
         },
@@ -203,7 +203,7 @@ def _fold_of_pair(folds: int | Sequence[int], is_same: Array) -> Array:
                 f"{len(np.unique(given))} different."
             )
         return given
-    count = _validation.integer_in_range("folds", folds, 2, 10**6)
+    count = check_integer("folds", folds, at_least=2, at_most=10**6)
     result = np.empty(len(is_same), "int64")
     for kind in (True, False):
         pairs = np.flatnonzero(is_same == kind)

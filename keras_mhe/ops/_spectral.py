@@ -1,11 +1,19 @@
 """Singular values of kernels: exact, and one of them by power iteration."""
 
 import math
+from typing import Any
 
 from keras import ops
 
-from keras_mhe import _backend, _numerics, _validation
+from keras_mhe import _backend, _numerics
 from keras_mhe._typing import Tensor
+from keras_mhe._validation import (
+    check_axes,
+    check_boolean,
+    check_choice,
+    check_integer,
+    check_real,
+)
 from keras_mhe.ops._pairs.neurons import (
     kernel_of_columns,
     neuron_columns,
@@ -64,12 +72,12 @@ def power_iteration(
         Networks", ICLR 2018, arXiv:1802.05957, algorithm 1. Differs: the
         matrix is the transposed of theirs.
     """
-    iterations = _validation.positive_integer("iterations", iterations)
+    iterations = check_integer("iterations", iterations, at_least=1)
     matrix = _matrix(weights, neuron_axis)
-    if _validation.boolean("stop_gradient", stop_gradient):
+    if check_boolean("stop_gradient", stop_gradient):
         matrix = ops.stop_gradient(matrix)
     u = ops.stop_gradient(ops.cast(ops.convert_to_tensor(u), matrix.dtype))
-    _validation.length_of_vector("u", u.shape, matrix.shape[1])
+    _check_length("u", u.shape, matrix.shape[1])
     u = _direction(u)
     for _ in range(iterations):
         product = _times(matrix, u)
@@ -122,8 +130,8 @@ def rayleigh_quotient(
     matrix = _matrix(weights, neuron_axis)
     u = ops.cast(ops.convert_to_tensor(u), matrix.dtype)
     v = ops.cast(ops.convert_to_tensor(v), matrix.dtype)
-    _validation.length_of_vector("u", u.shape, matrix.shape[1])
-    _validation.length_of_vector("v", v.shape, matrix.shape[0])
+    _check_length("u", u.shape, matrix.shape[1])
+    _check_length("v", v.shape, matrix.shape[0])
     return ops.sum(v * _times(matrix, u))
 
 
@@ -225,8 +233,8 @@ def limit_spectral_norm(
         [[2.0, 0.0], [0.0, 0.5]]
         [[2.0, 0.0], [0.0, 1.0]]
     """
-    max_value = _validation.positive_real("max_value", max_value)
-    mode = _validation.choice("mode", mode, MODES)
+    max_value = check_real("max_value", max_value, above=0)
+    mode = check_choice("mode", mode, MODES)
     weights = ops.convert_to_tensor(_backend.value_of(weights))
     if mode == "scale":
         largest = singular_values(weights, neuron_axis=neuron_axis)[0]
@@ -255,8 +263,17 @@ def limit_spectral_norm(
 def _matrix(weights: Tensor, neuron_axis: int | tuple[int, ...]) -> Tensor:
     """Returns the kernel with a column for each neuron, float32 or float64."""
     weights = ops.convert_to_tensor(_backend.value_of(weights))
-    columns = neuron_columns(weights, _validation.axes(neuron_axis))
+    columns = neuron_columns(weights, check_axes(neuron_axis))
     return ops.cast(columns, _numerics.computation_dtype(weights))
+
+
+def _check_length(name: str, shape: Any, length: Any) -> None:
+    """Raises unless a singular vector has the length of its side of `W`."""
+    if tuple(shape) != (length,):
+        raise ValueError(
+            f"`{name}` must have the shape ({length},), that side of the "
+            f"kernel. Received: {name}.shape={tuple(shape)}."
+        )
 
 
 def _times(

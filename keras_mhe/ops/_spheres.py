@@ -2,8 +2,9 @@
 
 from keras import ops
 
-from keras_mhe import _numerics, _validation
+from keras_mhe import _numerics
 from keras_mhe._typing import Tensor
+from keras_mhe._validation import check_axes, check_real
 from keras_mhe.ops._pairs.neurons import (
     Directions,
     float_tensor,
@@ -42,8 +43,8 @@ def project_to_sphere(
         >>> np.array(project_to_sphere(kernel, 10.0))[:, 0].tolist()
         [6.0, 8.0]
     """
-    radius = _validation.positive_real("radius", radius)
-    neuron_axis = _validation.axes(neuron_axis)
+    radius = check_real("radius", radius, above=0)
+    neuron_axis = check_axes(neuron_axis)
     weights = ops.stop_gradient(float_tensor(weights))
     columns = neuron_columns(weights, neuron_axis)
     dtype = _numerics.computation_dtype(columns)

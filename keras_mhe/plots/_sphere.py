@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from keras_mhe import _validation
 from keras_mhe._figure import new_figure
 from keras_mhe._typing import Tensor
+from keras_mhe._validation import check_axes, check_boolean
 from keras_mhe.ops._pairs.neurons import (
     float_tensor,
     neuron_columns,
@@ -49,8 +49,8 @@ def sphere(
         >>> len(figure.axes)
         1
     """
-    neuron_axis = _validation.axes(neuron_axis)
-    half_space = _validation.boolean("half_space", half_space)
+    neuron_axis = check_axes(neuron_axis)
+    half_space = check_boolean("half_space", half_space)
     drawn = [(_points("weights", weights, neuron_axis), "C0", "")]
     if before is not None:
         earlier = _points("before", before, neuron_axis)

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from keras_mhe import _validation
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
+from keras_mhe._validation import check_choice, check_integer, check_real
 from keras_mhe.ops import compressive_energy
 from keras_mhe.ops._energy.form import EnergyForm
 from keras_mhe.ops._relatives.projections import KINDS
@@ -84,16 +84,16 @@ class CompressiveMHE(NeuronRegularizer):
         groups: int = 1,
         block_size: int | str = "auto",
     ) -> None:
-        self.strength = _validation.non_negative_real("strength", strength)
-        self.projection = _validation.choice("projection", projection, KINDS)
-        self.dim = _validation.integer_at_least("dim", dim, 2)
-        self.num_projections = _validation.positive_integer(
-            "num_projections", num_projections
+        self.strength = check_real("strength", strength, at_least=0)
+        self.projection = check_choice("projection", projection, KINDS)
+        self.dim = check_integer("dim", dim, at_least=2)
+        self.num_projections = check_integer(
+            "num_projections", num_projections, at_least=1
         )
-        self.steps = _validation.non_negative_integer("steps", steps)
-        self.rate = _validation.positive_real("rate", rate)
-        self.seed = _validation.non_negative_integer("seed", seed)
-        self.draw = _validation.non_negative_integer("draw", draw)
+        self.steps = check_integer("steps", steps, at_least=0)
+        self.rate = check_real("rate", rate, above=0)
+        self.seed = check_integer("seed", seed, at_least=0)
+        self.draw = check_integer("draw", draw, at_least=0)
         self.form = EnergyForm(
             power, distance, half_space, neuron_axis, groups, block_size
         )

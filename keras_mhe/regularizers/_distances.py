@@ -2,14 +2,15 @@
 
 from typing import Any
 
-from keras_mhe import _validation
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
+from keras_mhe._validation import check_block_size, check_boolean, check_real
 from keras_mhe.ops import (
     gram_log_determinant,
     separation,
     uniformity,
 )
+from keras_mhe.ops._relatives.gaussian import GaussianPotential
 from keras_mhe.regularizers._relative import Relative
 
 
@@ -61,7 +62,7 @@ class Separation(Relative):
         groups: int = 1,
     ) -> None:
         super().__init__(strength, half_space, neuron_axis, groups)
-        self.per_neuron = _validation.boolean("per_neuron", per_neuron)
+        self.per_neuron = check_boolean("per_neuron", per_neuron)
 
     def value(self, x: Tensor, **arguments: Any) -> Tensor:
         """Returns minus the separation."""
@@ -119,8 +120,8 @@ class GramDeterminant(Relative):
         groups: int = 1,
     ) -> None:
         super().__init__(strength, half_space, neuron_axis, groups)
-        self.precision = _validation.positive_real("precision", precision)
-        self.epsilon = _validation.positive_real("epsilon", epsilon)
+        self.precision = check_real("precision", precision, above=0)
+        self.epsilon = check_real("epsilon", epsilon, above=0)
 
     def value(self, x: Tensor, **arguments: Any) -> Tensor:
         """Returns minus the logarithm of the determinant."""
@@ -178,8 +179,8 @@ class Uniformity(Relative):
         block_size: int | str = "auto",
     ) -> None:
         super().__init__(strength, half_space, neuron_axis, groups)
-        self.precision = _validation.precision(precision)
-        self.block_size = _validation.block_size(block_size)
+        self.precision = GaussianPotential(precision).precision
+        self.block_size = check_block_size(block_size)
 
     def value(self, x: Tensor, **arguments: Any) -> Tensor:
         """Returns the uniformity, low for what is well spread."""

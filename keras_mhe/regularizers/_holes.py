@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from keras_mhe import _validation
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
+from keras_mhe._validation import check_integer
 from keras_mhe.ops import covering, polarization
 from keras_mhe.ops._pairs.potentials import Potential
+from keras_mhe.ops._relatives.gaussian import GaussianPotential
 from keras_mhe.regularizers._relative import Relative
 
 
@@ -14,8 +15,8 @@ class _Holes(Relative):
     """What both share: where holes are searched."""
 
     def _search(self, starts: int, steps: int) -> None:
-        self.starts = _validation.positive_integer("starts", starts)
-        self.steps = _validation.non_negative_integer("steps", steps)
+        self.starts = check_integer("starts", starts, at_least=1)
+        self.steps = check_integer("steps", steps, at_least=0)
 
 
 @register("Polarization")
@@ -145,7 +146,7 @@ class Covering(_Holes):
         groups: int = 1,
     ) -> None:
         super().__init__(strength, half_space, neuron_axis, groups)
-        self.precision = _validation.precision(precision)
+        self.precision = GaussianPotential(precision).precision
         self._search(starts, steps)
 
     def value(self, x: Tensor, **arguments: Any) -> Tensor:

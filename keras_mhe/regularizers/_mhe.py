@@ -2,9 +2,18 @@
 
 from typing import Any
 
-from keras_mhe import _backend, _validation
+from keras_mhe import _backend
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
+from keras_mhe._validation import (
+    axes_config,
+    check_axes,
+    check_block_size,
+    check_boolean,
+    check_choice,
+    check_integer,
+    check_real,
+)
 from keras_mhe.ops import hyperspherical_energy, hyperspherical_gap
 from keras_mhe.ops._energy.form import EnergyForm
 from keras_mhe.ops._pairs.potentials import Potential
@@ -122,18 +131,18 @@ class MHE(NeuronRegularizer):
         block_size: int | str = "auto",
         units: str = "energy",
     ) -> None:
-        self.strength = _validation.non_negative_real("strength", strength)
+        self.strength = check_real("strength", strength, at_least=0)
         potential = Potential(power=power, distance=distance)
         self.power = potential.power
         self.distance = potential.distance
-        self.half_space = _validation.boolean("half_space", half_space)
-        self.neuron_axis = _validation.axes(neuron_axis)
-        self.groups = _validation.positive_integer("groups", groups)
-        self.epsilon = _validation.non_negative_real("epsilon", epsilon)
-        self.block_size = _validation.block_size(block_size)
-        self.units = _validation.choice("units", units, tuple(_MEASURES))
+        self.half_space = check_boolean("half_space", half_space)
+        self.neuron_axis = check_axes(neuron_axis)
+        self.groups = check_integer("groups", groups, at_least=1)
+        self.epsilon = check_real("epsilon", epsilon, at_least=0)
+        self.block_size = check_block_size(block_size)
+        self.units = check_choice("units", units, tuple(_MEASURES))
         if units == "gap":
-            _validation.minimum_is_proven(distance, half_space)
+            EnergyForm(power, distance, half_space).check_has_minimum()
 
     @property
     def form(self) -> EnergyForm:
@@ -173,8 +182,13 @@ class MHE(NeuronRegularizer):
             ValueError: If an argument is not one of the choices.
         """
         names = (*MODEL_NAMES, *GAN_STRENGTHS)
-        if _validation.choice("model_name", model_name, names) in GAN_STRENGTHS:
-            _validation.unset_for_gan(power_s, output_layer)
+        if check_choice("model_name", model_name, names) in GAN_STRENGTHS:
+            if power_s is not None or output_layer is not False:
+                raise ValueError(
+                    "The GAN program's term has no `power_s` and no "
+                    f"`output_layer`. Received: power_s={power_s!r}, "
+                    f"output_layer={output_layer!r}."
+                )
             return PublishedGANMHE(GAN_STRENGTHS[model_name])
         return PublishedMHE(model_name, power_s, output_layer=output_layer)
 
@@ -219,7 +233,7 @@ class MHE(NeuronRegularizer):
             "power": self.power,
             "distance": self.distance,
             "half_space": self.half_space,
-            "neuron_axis": _validation.axes_config(self.neuron_axis),
+            "neuron_axis": axes_config(self.neuron_axis),
             "groups": self.groups,
             "epsilon": self.epsilon,
             "block_size": self.block_size,

@@ -3,9 +3,9 @@
 import math
 from typing import Any
 
-from keras_mhe import _validation
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
+from keras_mhe._validation import check_boolean, check_choice
 from keras_mhe.ops._energy.energy import energy_of_potential
 from keras_mhe.ops._energy.form import EnergyForm
 from keras_mhe.ops._pairs.potentials import Potential
@@ -89,11 +89,9 @@ class PublishedMHE(NeuronRegularizer):
         *,
         output_layer: bool = False,
     ) -> None:
-        self.model_name = _validation.choice(
-            "model_name", model_name, MODEL_NAMES
-        )
-        self.power_s = _validation.choice("power_s", power_s, tuple(_FORMS))
-        self.output_layer = _validation.boolean("output_layer", output_layer)
+        self.model_name = check_choice("model_name", model_name, MODEL_NAMES)
+        self.power_s = check_choice("power_s", power_s, tuple(_FORMS))
+        self.output_layer = check_boolean("output_layer", output_layer)
 
     @property
     def half_space(self) -> bool:

@@ -5,9 +5,9 @@ from typing import Any
 
 from keras import ops
 
-from keras_mhe import _validation
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
+from keras_mhe._validation import check_real
 from keras_mhe.ops._energy.energy import energy_of_potential
 from keras_mhe.ops._energy.form import EnergyForm
 from keras_mhe.ops._pairs.potentials import Potential
@@ -68,7 +68,7 @@ class PublishedGANMHE(NeuronRegularizer):
     form = EnergyForm(power=0)
 
     def __init__(self, strength: float) -> None:
-        self.strength = _validation.non_negative_real("strength", strength)
+        self.strength = check_real("strength", strength, at_least=0)
 
     def term(self, x: Tensor) -> Tensor:
         """Returns the term of the kernel `x`."""

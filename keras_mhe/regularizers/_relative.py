@@ -2,8 +2,14 @@
 
 from typing import Any
 
-from keras_mhe import _validation
 from keras_mhe._typing import Tensor
+from keras_mhe._validation import (
+    axes_config,
+    check_axes,
+    check_boolean,
+    check_integer,
+    check_real,
+)
 from keras_mhe.regularizers._neurons import NeuronRegularizer
 
 
@@ -23,10 +29,10 @@ class Relative(NeuronRegularizer):
         neuron_axis: int | tuple[int, ...],
         groups: int,
     ) -> None:
-        self.strength = _validation.non_negative_real("strength", strength)
-        self.half_space = _validation.boolean("half_space", half_space)
-        self.neuron_axis = _validation.axes(neuron_axis)
-        self.groups = _validation.positive_integer("groups", groups)
+        self.strength = check_real("strength", strength, at_least=0)
+        self.half_space = check_boolean("half_space", half_space)
+        self.neuron_axis = check_axes(neuron_axis)
+        self.groups = check_integer("groups", groups, at_least=1)
 
     def value(self, x: Tensor, **arguments: Any) -> Tensor:
         """Returns what is to become small."""
@@ -48,6 +54,6 @@ class Relative(NeuronRegularizer):
             "strength": self.strength,
             **{name: getattr(self, name) for name in self.own},
             "half_space": self.half_space,
-            "neuron_axis": _validation.axes_config(self.neuron_axis),
+            "neuron_axis": axes_config(self.neuron_axis),
             "groups": self.groups,
         }

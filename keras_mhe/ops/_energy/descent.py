@@ -6,8 +6,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mhe import _backend, _numerics, _validation
+from keras_mhe import _backend, _numerics
 from keras_mhe._typing import Tensor
+from keras_mhe._validation import check_groups, check_integer, check_real
 from keras_mhe.ops._energy.form import EnergyForm
 from keras_mhe.ops._pairs.neurons import (
     Directions,
@@ -103,15 +104,15 @@ def lower_energy(
     form = EnergyForm(
         power, distance, half_space, neuron_axis, groups, block_size
     )
-    steps = _validation.positive_integer("steps", steps)
-    rate = _validation.positive_real("rate", rate)
+    steps = check_integer("steps", steps, at_least=1)
+    rate = check_real("rate", rate, above=0)
     if limit is not None:
-        limit = _validation.real("limit", limit)
+        limit = check_real("limit", limit, finite=False)
     if gap is not None:
-        gap = _validation.non_negative_real("gap", gap)
+        gap = check_real("gap", gap, at_least=0)
     weights = ops.stop_gradient(float_tensor(weights))
     columns = neuron_columns(weights, form.neuron_axis)
-    _validation.groups_divide(form.groups, columns.shape[1])
+    check_groups(form.groups, columns.shape[1])
     columns = _backend.as_one_program(
         _descend, columns, form, steps, rate, limit, gap
     )

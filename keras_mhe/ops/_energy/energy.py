@@ -2,12 +2,19 @@
 
 from collections.abc import Callable
 
-import keras
-import numpy as np
 from keras import ops
 
-from keras_mhe import _backend, _numerics, _validation
+from keras_mhe import _backend, _numerics
 from keras_mhe._typing import Tensor
+from keras_mhe._validation import (
+    check_axes,
+    check_block_size,
+    check_boolean,
+    check_groups,
+    check_integer,
+    check_real,
+)
+from keras_mhe.ops._pairs.indices import checked_indices
 from keras_mhe.ops._pairs.neurons import (
     Directions,
     float_tensor,
@@ -157,16 +164,16 @@ def hyperspherical_energy(
         2018, arXiv:1805.09298: equation 1 (energy), section 3.3 (half
         space), 3.6 (mini-batch form). Differs: a mean instead of a sum.
     """
-    neuron_axis = _validation.axes(neuron_axis)
-    half_space = _validation.boolean("half_space", half_space)
-    block_size = _validation.block_size(block_size)
+    neuron_axis = check_axes(neuron_axis)
+    half_space = check_boolean("half_space", half_space)
+    block_size = check_block_size(block_size)
     return energy_of_potential(
         weights,
         Potential(power=power, distance=distance),
         half_space=half_space,
         neuron_axis=neuron_axis,
-        groups=_validation.positive_integer("groups", groups),
-        epsilon=_validation.non_negative_real("epsilon", epsilon),
+        groups=check_integer("groups", groups, at_least=1),
+        epsilon=check_real("epsilon", epsilon, at_least=0),
         anchors=anchors,
         others=others,
         block_size=block_size,
@@ -191,13 +198,18 @@ def energy_of_potential(
     """
     neurons = widened(neuron_columns(float_tensor(weights), neuron_axis))
     dim, num_neurons = ops.shape(neurons)
-    _validation.groups_divide(groups, num_neurons)
+    check_groups(groups, num_neurons)
     if anchors is not None:
-        anchors = _checked_indices("anchors", anchors, num_neurons)
+        anchors = checked_indices("anchors", anchors, num_neurons)
     num_columns = num_neurons
     if others is not None:
-        _validation.others_have_anchors(anchors, groups)
-        others = _checked_indices("others", others, num_neurons)
+        if anchors is None or groups != 1:
+            raise ValueError(
+                "`others` need `anchors` and `groups=1`. Received: "
+                f"anchors={'None' if anchors is None else 'given'}, "
+                f"groups={groups}."
+            )
+        others = checked_indices("others", others, num_neurons)
         # All that is needed of the kernel from here on.
         drawn = ops.concatenate([anchors, others])
         neurons = _backend.take_columns(neurons, drawn)
@@ -248,21 +260,3 @@ def energy_of_potential(
     if tile is None:
         return _backend.with_gradient(forward, neurons)
     return _backend.without_unrolling(_backend.with_gradient, forward, neurons)
-
-
-def _checked_indices(name: str, indices: Tensor, num_neurons: Tensor) -> Tensor:
-    """Returns indices in range; raises for known ones out of range."""
-    is_tensor = ops.is_tensor(indices)
-    if not is_tensor:
-        indices = np.asarray(indices)
-    dtype = keras.backend.standardize_dtype(indices.dtype)
-    known = _backend.known_values(indices) if is_tensor else indices
-    _validation.indices_are_integers(name, indices.shape, dtype, known is None)
-    if known is not None:
-        _validation.indices_in_range(name, known, num_neurons)
-    if not is_tensor:
-        indices = ops.convert_to_tensor(indices, dtype=_backend.INDEX_DTYPE)
-        if isinstance(num_neurons, int):  # So they are known to be in range.
-            return indices
-    indices = ops.cast(indices, _backend.INDEX_DTYPE)
-    return ops.clip(indices, 0, num_neurons - 1)

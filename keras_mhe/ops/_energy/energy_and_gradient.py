@@ -3,8 +3,9 @@
 import keras
 from keras import ops
 
-from keras_mhe import _backend, _numerics, _validation
+from keras_mhe import _backend, _numerics
 from keras_mhe._typing import Tensor
+from keras_mhe._validation import check_groups
 from keras_mhe.ops._energy.form import EnergyForm
 from keras_mhe.ops._pairs.neurons import (
     Directions,
@@ -70,7 +71,7 @@ def energy_and_gradient(
     weights = ops.stop_gradient(float_tensor(weights))
     columns = neuron_columns(weights, form.neuron_axis)
     stored_dtype = keras.backend.standardize_dtype(columns.dtype)
-    _validation.groups_divide(form.groups, columns.shape[1])
+    check_groups(form.groups, columns.shape[1])
     energy, slopes, living = _backend.as_one_program(
         _energy_and_slopes, columns, form
     )

@@ -1,13 +1,21 @@
 """Which energy: the arguments that everything about an energy shares."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from keras import ops
 
-from keras_mhe import _backend, _numerics, _validation
+from keras_mhe import _backend, _numerics
 from keras_mhe._typing import Tensor
+from keras_mhe._validation import (
+    axes_config,
+    check_axes,
+    check_block_size,
+    check_boolean,
+    check_integer,
+)
 from keras_mhe.ops._levels.bounds import lowest_pair
 from keras_mhe.ops._levels.random import mean_rise
 from keras_mhe.ops._pairs.neurons import Directions
@@ -42,10 +50,10 @@ class EnergyForm:
     def __post_init__(self) -> None:
         checked = {
             "power": self.potential.power,
-            "half_space": _validation.boolean("half_space", self.half_space),
-            "neuron_axis": _validation.axes(self.neuron_axis),
-            "groups": _validation.positive_integer("groups", self.groups),
-            "block_size": _validation.block_size(self.block_size),
+            "half_space": check_boolean("half_space", self.half_space),
+            "neuron_axis": check_axes(self.neuron_axis),
+            "groups": check_integer("groups", self.groups, at_least=1),
+            "block_size": check_block_size(self.block_size),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
@@ -61,10 +69,20 @@ class EnergyForm:
             "power": self.power,
             "distance": self.distance,
             "half_space": self.half_space,
-            "neuron_axis": _validation.axes_config(self.neuron_axis),
+            "neuron_axis": axes_config(self.neuron_axis),
             "groups": self.groups,
             "block_size": self.block_size,
         }
+
+    def check_has_minimum(self) -> None:
+        """Raises for the energy whose minimum nobody has proven."""
+        if self.distance == "angular" and not self.half_space:
+            raise ValueError(
+                "A gap needs a proven minimum, and angles in full space have "
+                'none. Use `half_space=True`, `distance="euclidean"` or '
+                "`units=\"energy\"`. Received: distance='angular', "
+                "half_space=False."
+            )
 
     def energy_and_slopes(
         self, columns: Tensor, *, is_rise: bool = False
@@ -127,7 +145,14 @@ class EnergyForm:
         """
         potential = dataclasses.replace(self.potential, is_rise=True)
         random = mean_rise(self.potential, dim)
-        _validation.random_level_is_finite(random, self.power, dim)
+        if math.isinf(random):
+            raise ValueError(
+                "A gap needs a finite energy of random directions, so `power` "
+                f"below {dim - 1}, the dimension of the neurons minus 1. Lower "
+                "`power`, or give `limit` in place of `gap`, or "
+                f'`units="energy"`. Received: power={self.power}, '
+                f"dimension {dim}."
+            )
         meet = living > 1.0
         count = ops.where(meet, living, 2.0)
 

@@ -4,8 +4,9 @@ import dataclasses
 
 from keras import ops
 
-from keras_mhe import _numerics, _validation
+from keras_mhe import _numerics
 from keras_mhe._typing import Tensor
+from keras_mhe._validation import check_real
 from keras_mhe.ops._energy.energy import energy_of_potential
 from keras_mhe.ops._energy.form import EnergyForm
 from keras_mhe.ops._pairs.neurons import (
@@ -80,7 +81,7 @@ def hyperspherical_gap(
     form = EnergyForm(
         power, distance, half_space, neuron_axis, groups, block_size
     )
-    _validation.minimum_is_proven(form.distance, form.half_space)
+    form.check_has_minimum()
     weights = float_tensor(weights)
     rise = energy_of_potential(
         weights,
@@ -88,7 +89,7 @@ def hyperspherical_gap(
         half_space=form.half_space,
         neuron_axis=form.neuron_axis,
         groups=form.groups,
-        epsilon=_validation.non_negative_real("epsilon", epsilon),
+        epsilon=check_real("epsilon", epsilon, at_least=0),
         anchors=anchors,
         others=others,
         block_size=form.block_size,

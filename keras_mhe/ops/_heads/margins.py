@@ -8,8 +8,9 @@ import math
 
 from keras import ops
 
-from keras_mhe import _backend, _numerics, _validation
+from keras_mhe import _backend, _numerics
 from keras_mhe._typing import Tensor
+from keras_mhe._validation import check_real
 from keras_mhe.ops._pairs.potentials import angle_and_sine
 
 
@@ -37,7 +38,7 @@ def additive_cosine_margin(cosine: Tensor, margin: float) -> Tensor:
     References:
         Wang et al., "CosFace", CVPR 2018, arXiv:1801.09414, equation 4.
     """
-    margin = _validation.non_negative_real("margin", margin)
+    margin = check_real("margin", margin, at_least=0)
     return _in_computation_dtype(cosine) - margin
 
 
@@ -82,7 +83,7 @@ def additive_angular_margin(
         insightface's code for `t + margin > pi`. Detachment: Liu et al.,
         "SphereFace Revived", arXiv:2109.05565.
     """
-    margin = _validation.real_in_range("margin", margin, 0.0, math.pi / 2)
+    margin = check_real("margin", margin, at_least=0.0, at_most=math.pi / 2)
     cosine = _in_computation_dtype(cosine)
     constant = ops.stop_gradient(cosine)
     angle = _angle(constant)
@@ -140,7 +141,7 @@ def multiplicative_angular_margin(
         Real margins and detachment: Liu et al., "SphereFace Revived",
         arXiv:2109.05565.
     """
-    margin = _validation.real_in_range("margin", margin, 1.0, 16.0)
+    margin = check_real("margin", margin, at_least=1.0, at_most=16.0)
     cosine = _in_computation_dtype(cosine)
     constant = ops.stop_gradient(cosine)
     if margin.is_integer():
@@ -177,7 +178,9 @@ def similarity_adjustment(
     References:
         Wen et al., "SphereFace2", ICLR 2022, arXiv:2108.01513.
     """
-    adjustment = _validation.real_in_range("adjustment", adjustment, 1.0, 64.0)
+    adjustment = check_real(
+        "adjustment", adjustment, at_least=1.0, at_most=64.0
+    )
     cosine = _in_computation_dtype(cosine)
     share = _backend.at_least(0.5 * (ops.stop_gradient(cosine) + 1.0), 0.0)
     slope = adjustment * share ** (adjustment - 1.0)

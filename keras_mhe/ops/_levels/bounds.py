@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from keras_mhe import _validation
 from keras_mhe._typing import Tensor
+from keras_mhe._validation import check_boolean, check_integer
 from keras_mhe.ops._pairs.potentials import Potential
 
 
@@ -145,7 +145,7 @@ def lowest_mean(
         half_space: Bool.
     """
     check_size(num_neurons, dim)
-    _validation.boolean("half_space", half_space)
+    check_boolean("half_space", half_space)
     pair: float = lowest_pair(value, num_neurons, dim, distance, half_space)
     if half_space:
         return with_antipodal_pairs(pair, num_neurons, value)
@@ -211,7 +211,7 @@ def optimal_cosine(
         (-0.5, 0.0)
     """
     check_size(num_neurons, dim)
-    if not _validation.boolean("half_space", half_space):
+    if not check_boolean("half_space", half_space):
         return -1.0 / (num_neurons - 1)
     return float(_welch_cosine(num_neurons, dim, math))
 
@@ -226,7 +226,7 @@ def _welch_cosine(num_neurons: Tensor, dim: int, xp: Any) -> Tensor:
 def check_size(num_neurons: int, dim: int) -> None:
     """Raises if there are fewer than two neurons or entries."""
     for name, value in (("num_neurons", num_neurons), ("dim", dim)):
-        _validation.integer_at_least(name, value, 2)
+        check_integer(name, value, at_least=2)
 
 
 def with_antipodal_pairs(

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from keras_mhe import _validation
+from keras_mhe._validation import check_boolean
 from keras_mhe.ops._levels.bounds import (
     check_size,
     lowest_mean,
@@ -50,7 +50,7 @@ def random_energy(
     check_size(num_neurons, dim)
     potential = Potential(power=power, distance=distance)
     pair = potential.value(0.0) + mean_rise(potential, dim)
-    if not _validation.boolean("half_space", half_space):
+    if not check_boolean("half_space", half_space):
         return pair
     return with_antipodal_pairs(pair, num_neurons, potential.value)
 

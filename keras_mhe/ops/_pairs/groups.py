@@ -2,8 +2,9 @@
 
 from keras import ops
 
-from keras_mhe import _backend, _validation
+from keras_mhe import _backend
 from keras_mhe._typing import Tensor
+from keras_mhe._validation import check_axes, check_groups, check_integer
 from keras_mhe.ops._pairs.neurons import (
     float_tensor,
     neuron_columns,
@@ -29,12 +30,10 @@ def grouped_units(
     Raises:
         ValueError: If the kernel does not have the axes or groups.
     """
-    columns = neuron_columns(
-        float_tensor(weights), _validation.axes(neuron_axis)
-    )
-    groups = _validation.positive_integer("groups", groups)
+    columns = neuron_columns(float_tensor(weights), check_axes(neuron_axis))
+    groups = check_integer("groups", groups, at_least=1)
     dim, num_neurons = ops.shape(columns)
-    _validation.groups_divide(groups, num_neurons)
+    check_groups(groups, num_neurons)
     units = unit_columns(columns)
     if groups == 1:
         return units[None]

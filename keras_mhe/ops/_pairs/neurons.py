@@ -8,8 +8,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_mhe import _backend, _numerics, _validation
+from keras_mhe import _backend, _numerics
 from keras_mhe._typing import Tensor
+from keras_mhe._validation import axes_of_rank
 
 
 def neuron_columns(
@@ -30,7 +31,7 @@ def neuron_columns(
         Tensor of shape `(dim, num_neurons)`.
 
     Raises:
-        ValueError: As `_validation.axes_of_rank`.
+        ValueError: As `axes_of_rank`.
     """
     shape = ops.shape(weights)
     vector_axes, neuron_axes = _vector_and_neuron_axes(shape, neuron_axis)
@@ -68,7 +69,7 @@ def kernel_of_columns(
 def _vector_and_neuron_axes(
     shape: Any, neuron_axis: int | tuple[int, ...]
 ) -> tuple[list[int], tuple[int, ...]]:
-    neuron_axes = _validation.axes_of_rank(neuron_axis, shape)
+    neuron_axes = axes_of_rank(neuron_axis, shape)
     vector_axes = [
         axis for axis in range(len(shape)) if axis not in neuron_axes
     ]

@@ -12,8 +12,9 @@ from typing import Any
 
 from keras import ops
 
-from keras_mhe import _backend, _numerics, _validation
+from keras_mhe import _backend, _numerics
 from keras_mhe._typing import Tensor
+from keras_mhe._validation import DISTANCES, check_choice, check_real
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,9 @@ class Potential:
     is_rise: bool = False
 
     def __post_init__(self) -> None:
-        power = _validation.non_negative_real("power", self.power)
+        power = check_real("power", self.power, at_least=0)
         object.__setattr__(self, "power", power)
-        _validation.choice("distance", self.distance, _validation.DISTANCES)
+        check_choice("distance", self.distance, DISTANCES)
 
     def value(self, cosine: float) -> float:
         """Returns the value at one number in [-1, 1], in float64."""

@@ -2,8 +2,14 @@
 
 from keras import ops
 
-from keras_mhe import _backend, _validation
+from keras_mhe import _backend
 from keras_mhe._typing import Tensor
+from keras_mhe._validation import (
+    check_choice,
+    check_groups,
+    check_integer,
+    check_real,
+)
 from keras_mhe.ops._energy.energy import energy_of_potential
 from keras_mhe.ops._energy.form import EnergyForm
 from keras_mhe.ops._pairs.neurons import (
@@ -103,16 +109,16 @@ def compressive_energy(
     form = EnergyForm(
         power, distance, half_space, neuron_axis, groups, block_size
     )
-    kind = _validation.choice("projection", projection, KINDS)
-    dim = _validation.integer_at_least("dim", dim, 2)
-    count = _validation.positive_integer("num_projections", num_projections)
-    steps = _validation.non_negative_integer("steps", steps)
-    rate = _validation.positive_real("rate", rate)
-    seed = _validation.non_negative_integer("seed", seed)
-    draw = _validation.non_negative_integer("draw", draw)
+    kind = check_choice("projection", projection, KINDS)
+    dim = check_integer("dim", dim, at_least=2)
+    count = check_integer("num_projections", num_projections, at_least=1)
+    steps = check_integer("steps", steps, at_least=0)
+    rate = check_real("rate", rate, above=0)
+    seed = check_integer("seed", seed, at_least=0)
+    draw = check_integer("draw", draw, at_least=0)
     columns = neuron_columns(float_tensor(weights), form.neuron_axis)
     entries, num_neurons = columns.shape
-    _validation.groups_divide(form.groups, num_neurons)
+    check_groups(form.groups, num_neurons)
     if entries <= dim:
         count = 1
     else:

@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 from keras import ops
 
-from keras_mhe import _backend, _numerics, _validation
+from keras_mhe import _backend, _numerics
 from keras_mhe._typing import Tensor
+from keras_mhe._validation import check_boolean, check_real
 from keras_mhe.ops._pairs.groups import (
     cosine_tables,
     grouped_units,
@@ -77,9 +78,9 @@ def gram_log_determinant(
         arXiv:2103.01649 (MGD). Differs: divided by the number
         of neurons; directions, so that short neurons count as long ones.
     """
-    precision = _validation.positive_real("precision", precision)
-    epsilon = _validation.positive_real("epsilon", epsilon)
-    half_space = _validation.boolean("half_space", half_space)
+    precision = check_real("precision", precision, above=0)
+    epsilon = check_real("epsilon", epsilon, above=0)
+    half_space = check_boolean("half_space", half_space)
     units = grouped_units(weights, neuron_axis, groups)
 
     def forward(

@@ -6,8 +6,14 @@ from typing import Any
 
 from keras import ops
 
-from keras_mhe import _validation
 from keras_mhe._typing import Tensor
+from keras_mhe._validation import (
+    check_axes,
+    check_block_size,
+    check_boolean,
+    check_integer,
+    check_real,
+)
 from keras_mhe.ops._energy.energy import energy_of_potential
 
 
@@ -18,10 +24,15 @@ class GaussianPotential:
     Has the methods of `Potential`, so it goes where that goes.
 
     Attributes:
-        precision: The `t`, a float in (0, 20].
+        precision: The `t`, a float in (0, 20]; others raise.
     """
 
     precision: float
+
+    def __post_init__(self) -> None:
+        # float32 holds `exp(-4 * 20)`, the potential of opposite vectors.
+        checked = check_real("precision", self.precision, above=0, at_most=20)
+        object.__setattr__(self, "precision", checked)
 
     def value(self, cosine: float) -> float:
         """Returns `f(cosine)` for one number."""
@@ -95,15 +106,15 @@ def uniformity(
         arXiv:2005.10242, with their `t = 2`. The mean is over distinct
         pairs, as in their program.
     """
-    potential: Any = GaussianPotential(_validation.precision(precision))
+    potential: Any = GaussianPotential(precision)
     mean = energy_of_potential(
         weights,
         potential,
-        half_space=_validation.boolean("half_space", half_space),
-        neuron_axis=_validation.axes(neuron_axis),
-        groups=_validation.positive_integer("groups", groups),
+        half_space=check_boolean("half_space", half_space),
+        neuron_axis=check_axes(neuron_axis),
+        groups=check_integer("groups", groups, at_least=1),
         epsilon=0.0,
-        block_size=_validation.block_size(block_size),
+        block_size=check_block_size(block_size),
     )
     # Zero only where there is no pair.
     return ops.log(ops.where(mean > 0.0, mean, ops.ones_like(mean)))

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from keras import ops
 
-from keras_mhe import _backend, _numerics, _validation
+from keras_mhe import _backend, _numerics
 from keras_mhe._typing import Tensor
+from keras_mhe._validation import check_integer
 from keras_mhe.ops._pairs.groups import have_direction
 from keras_mhe.ops._pairs.neurons import tangent
 from keras_mhe.ops._pairs.potentials import Potential
@@ -81,8 +82,8 @@ def lowest_energy(
         Tensor of shape `(groups,)`, differentiable by `units` once. Where no
         column counts, the energy of orthogonal vectors.
     """
-    starts = _validation.positive_integer("starts", starts)
-    steps = _validation.non_negative_integer("steps", steps)
+    starts = check_integer("starts", starts, at_least=1)
+    steps = check_integer("steps", steps, at_least=0)
     constant = ops.stop_gradient(units)
     lowest, gradient = _backend.as_one_program(
         _lowest, constant, energy, starts, steps

@@ -2,8 +2,8 @@
 
 from keras import ops
 
-from keras_mhe import _validation
 from keras_mhe._typing import Tensor
+from keras_mhe._validation import check_boolean
 from keras_mhe.ops._pairs.groups import (
     grouped_units,
     have_direction,
@@ -92,7 +92,7 @@ def polarization(
         the weights alone; directions, so that short neurons count as long.
     """
     potential = Potential(power=power, distance=distance)
-    half_space = _validation.boolean("half_space", half_space)
+    half_space = check_boolean("half_space", half_space)
     units = grouped_units(weights, neuron_axis, groups)
     energy = HoleEnergy(potential, half_space)
     lowest = lowest_energy(units, energy, starts, steps)
@@ -150,10 +150,10 @@ def covering(
         arXiv:2103.01649 (MHC); the soft minimum and its `t` are
         those of their program. Differs: as `polarization`.
     """
-    precision = _validation.precision(precision)
-    half_space = _validation.boolean("half_space", half_space)
+    potential = GaussianPotential(precision)
+    half_space = check_boolean("half_space", half_space)
     units = grouped_units(weights, neuron_axis, groups)
-    energy = HoleEnergy(GaussianPotential(precision), half_space)
+    energy = HoleEnergy(potential, half_space)
     distances = -ops.log(lowest_energy(units, energy, starts, steps))
-    distances = distances / precision
+    distances = distances / potential.precision
     return masked_mean(distances, ops.any(have_direction(units), axis=-1))

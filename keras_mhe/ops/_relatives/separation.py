@@ -2,8 +2,9 @@
 
 from keras import ops
 
-from keras_mhe import _backend, _numerics, _validation
+from keras_mhe import _backend, _numerics
 from keras_mhe._typing import Tensor
+from keras_mhe._validation import check_boolean
 from keras_mhe.ops._pairs.groups import (
     cosine_tables,
     grouped_units,
@@ -67,8 +68,8 @@ def separation(
         arXiv:2103.01649 (MHS). Differs: the mean over neurons;
         directions, so that short neurons count as long ones.
     """
-    per_neuron = _validation.boolean("per_neuron", per_neuron)
-    half_space = _validation.boolean("half_space", half_space)
+    per_neuron = check_boolean("per_neuron", per_neuron)
+    half_space = check_boolean("half_space", half_space)
     units = grouped_units(weights, neuron_axis, groups)
     cosines = cosine_tables(units)
     if half_space:
