@@ -5,10 +5,11 @@ import math
 import numpy as np
 
 from keras_mhe.ops._levels.bounds import (
+    bound_of,
     check_size,
-    energy_bound,
     optimal_cosine,
 )
+from keras_mhe.ops._pairs.form import EnergyForm
 
 
 def random_angle_density(
@@ -93,10 +94,8 @@ def optimal_angles(
         >>> optimal_angles(6, 3), optimal_angles(5, 3)
         ((90.0, 180.0), ())
     """
-    bound = energy_bound(
-        num_neurons, dim, distance=distance, half_space=half_space
-    )
-    if bound is None:
+    form = EnergyForm(distance=distance, half_space=half_space)
+    if bound_of(form, num_neurons, dim) is None:
         return ()
     cosine = optimal_cosine(num_neurons, dim, half_space=half_space)
     if not half_space and num_neurons > dim + 1:

@@ -21,7 +21,7 @@ from keras_mhe.analysis._histograms import angle_figure
 from keras_mhe.analysis._kernel_audit import KernelAudit, audit_kernel
 from keras_mhe.analysis._page import write_page
 from keras_mhe.analysis._table import Table
-from keras_mhe.ops._energy.form import EnergyForm
+from keras_mhe.ops._pairs.form import EnergyForm
 
 
 class Audit(Table[KernelAudit]):

@@ -9,7 +9,7 @@ from keras_mhe._neurons.kernels import NeuronKernel
 from keras_mhe._neurons.outputs import output_kernels
 from keras_mhe._typing import KerasObject
 from keras_mhe.layers import AngularMargin
-from keras_mhe.ops._energy.form import EnergyForm
+from keras_mhe.ops._pairs.form import EnergyForm
 from keras_mhe.regularizers._terms import terms_of
 
 

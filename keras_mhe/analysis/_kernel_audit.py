@@ -13,8 +13,8 @@ from keras_mhe.analysis._forms import plain_form, words_of
 from keras_mhe.analysis._living import Living, energies_of_living
 from keras_mhe.analysis._neighbors import neighbors
 from keras_mhe.analysis._table import column, hidden
-from keras_mhe.ops._energy.form import EnergyForm
 from keras_mhe.ops._levels.bounds import optimal_cosine
+from keras_mhe.ops._pairs.form import EnergyForm
 from keras_mhe.ops._pairs.neurons import unit_columns
 
 #: Degrees between neurons that count as the same.

@@ -8,10 +8,10 @@ import numpy as np
 from keras import ops
 
 from keras_mhe._typing import Tensor
-from keras_mhe.ops._energy.energy import energy_of_potential
-from keras_mhe.ops._energy.form import EnergyForm
-from keras_mhe.ops._levels.bounds import EnergyBound, energy_bound
+from keras_mhe.ops._energy.energy import energy_of
+from keras_mhe.ops._levels.bounds import EnergyBound, bound_of
 from keras_mhe.ops._levels.random import rises_of_levels
+from keras_mhe.ops._pairs.form import EnergyForm
 
 #: Fewer living neurons, or a smaller share of all, say nothing of the layer.
 _LEAST_LIVING = 3
@@ -66,16 +66,13 @@ def energies_of_living(
         sizes, counts = np.array([2]), np.array([1])
     partners = 2 * sizes - 1 if form.half_space else sizes - 1
     lowest, random = np.average(
-        [
-            rises_of_levels(form.potential, form.half_space, int(size), dim)
-            for size in sizes
-        ],
+        [rises_of_levels(form, int(size), dim) for size in sizes],
         axis=0,
         weights=counts * sizes * partners,
     )
-    bound = _bound(lives.shape[1], dim, form)
+    bound = bound_of(form, lives.shape[1], dim)
     if bound is not None:
-        bound = _bound(int(sizes[-1]), dim, form)
+        bound = bound_of(form, int(sizes[-1]), dim)
     rise = _rise(columns, len(lives), form) if has_pairs else math.nan
     gap = math.nan
     if bound is not None and not are_few and 0.0 < random - lowest < math.inf:
@@ -93,22 +90,6 @@ def energies_of_living(
 
 def _rise(columns: Tensor, groups: int, form: EnergyForm) -> float:
     """The energy above that of orthogonal pairs, which has more digits."""
-    rise = energy_of_potential(
-        columns,
-        dataclasses.replace(form.potential, is_rise=True),
-        half_space=form.half_space,
-        neuron_axis=-1,
-        groups=groups,
-        epsilon=0.0,
-    )
+    form = dataclasses.replace(form, neuron_axis=-1, groups=groups, epsilon=0.0)
+    rise = energy_of(columns, form, potential=form.rise)
     return float(ops.convert_to_numpy(rise))
-
-
-def _bound(size: int, dim: int, form: EnergyForm) -> EnergyBound | None:
-    return energy_bound(
-        size,
-        dim,
-        power=form.power,
-        distance=form.distance,
-        half_space=form.half_space,
-    )

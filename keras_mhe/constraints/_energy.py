@@ -7,8 +7,8 @@ import keras
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
 from keras_mhe._validation import check_integer, check_real
-from keras_mhe.ops import lower_energy
-from keras_mhe.ops._energy.form import EnergyForm
+from keras_mhe.ops._energy.descent import lowered
+from keras_mhe.ops._pairs.form import EnergyForm
 
 
 class _EnergyConstraint(keras.constraints.Constraint):  # type: ignore[misc]
@@ -24,32 +24,12 @@ class _EnergyConstraint(keras.constraints.Constraint):  # type: ignore[misc]
         self.steps = check_integer("steps", steps, at_least=1)
         self.rate = check_real("rate", rate, above=0)
 
-    def _lowered(
-        self,
-        w: Tensor,
-        limit: float | None = None,
-        gap: float | None = None,
-    ) -> Tensor:
-        return lower_energy(
-            w,
-            steps=self.steps,
-            rate=self.rate,
-            limit=limit,
-            gap=gap,
-            power=self.form.power,
-            distance=self.form.distance,
-            half_space=self.form.half_space,
-            neuron_axis=self.form.neuron_axis,
-            groups=self.form.groups,
-            block_size=self.form.block_size,
-        )
-
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments as plain JSON values."""
         return {
             "steps": self.steps,
             "rate": self.rate,
-            **self.form.get_config(),
+            **self.form.get_config("epsilon", "units"),
         }
 
 
@@ -118,7 +98,7 @@ class EnergyDescent(_EnergyConstraint):
 
     def __call__(self, w: Tensor) -> Tensor:
         """Returns the turned kernel, in the dtype of `w`."""
-        return self._lowered(w)
+        return lowered(w, self.form, self.steps, self.rate)
 
 
 @register("MaxEnergy")
@@ -203,7 +183,9 @@ class MaxEnergy(_EnergyConstraint):
 
     def __call__(self, w: Tensor) -> Tensor:
         """Returns the turned kernel, in the dtype of `w`."""
-        return self._lowered(w, self.limit, self.gap)
+        return lowered(
+            w, self.form, self.steps, self.rate, self.limit, self.gap
+        )
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments as plain JSON values."""

@@ -20,7 +20,7 @@ from keras_mhe._validation import (
     is_real,
 )
 from keras_mhe.ops._energy.arrangements import spread_directions
-from keras_mhe.ops._energy.form import EnergyForm
+from keras_mhe.ops._pairs.form import EnergyForm
 from keras_mhe.ops._pairs.neurons import (
     Directions,
     kernel_of_columns,
@@ -160,15 +160,13 @@ class MinimumEnergy(keras.initializers.Initializer):  # type: ignore[misc]
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments as plain JSON values."""
-        config = self.form.get_config()
-        del config["block_size"]
         lengths = self._given_lengths
         if callable(lengths):
             lengths = keras.saving.serialize_keras_object(lengths)
         return {
             "lengths": lengths,
             "steps": self.steps,
-            **config,
+            **self.form.get_config("block_size", "epsilon", "units"),
             "seed": keras.saving.serialize_keras_object(self._given_seed),
         }
 

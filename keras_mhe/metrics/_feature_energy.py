@@ -9,9 +9,8 @@ from keras import ops
 from keras_mhe import _numerics
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
-from keras_mhe._validation import check_boolean
-from keras_mhe.ops import hyperspherical_energy
-from keras_mhe.ops._pairs.potentials import Potential
+from keras_mhe.ops._energy.energy import energy_of
+from keras_mhe.ops._pairs.form import EnergyForm
 
 
 @register("FeatureEnergy")
@@ -73,10 +72,7 @@ class FeatureEnergy(keras.metrics.Mean):  # type: ignore[misc]
         dtype: Any = None,
     ) -> None:
         super().__init__(name=name, dtype=_numerics.wide_dtype(dtype))
-        potential = Potential(power=power, distance=distance)
-        self.power = potential.power
-        self.distance = potential.distance
-        self.half_space = check_boolean("half_space", half_space)
+        self.form = EnergyForm(power, distance, half_space, neuron_axis=0)
 
     def update_state(
         self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None
@@ -95,29 +91,23 @@ class FeatureEnergy(keras.metrics.Mean):  # type: ignore[misc]
                 is_counted = _along_features(weights, features)
                 features = ops.where(is_counted, features, 0.0)
         features = ops.reshape(features, (-1, ops.shape(features)[-1]))
-        energy = hyperspherical_energy(
-            features,
-            power=self.power,
-            distance=self.distance,
-            half_space=self.half_space,
-            neuron_axis=0,
-        )
+        energy = energy_of(features, self.form)
         # The energy takes NaN for zeros; here it shows that a model diverged.
         is_finite = ops.all(ops.isfinite(features))
         energy = ops.where(is_finite, energy, math.nan)
         is_counted = ops.any(ops.not_equal(features, 0), axis=-1)
         size = ops.sum(ops.cast(is_counted, self.dtype))
         pairs = 0.5 * size * (size - 1.0)
-        if self.half_space:
+        if self.form.half_space:
             pairs = ops.where(size > 1.0, size * (2.0 * size - 1.0), 0.0)
         super().update_state(energy, sample_weight=pairs)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments as plain JSON values."""
         return {
-            "power": self.power,
-            "distance": self.distance,
-            "half_space": self.half_space,
+            "power": self.form.power,
+            "distance": self.form.distance,
+            "half_space": self.form.half_space,
             "name": self.name,
             "dtype": self.dtype,
         }

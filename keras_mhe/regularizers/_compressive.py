@@ -6,7 +6,7 @@ from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
 from keras_mhe._validation import check_choice, check_integer, check_real
 from keras_mhe.ops import compressive_energy
-from keras_mhe.ops._energy.form import EnergyForm
+from keras_mhe.ops._pairs.form import EnergyForm
 from keras_mhe.ops._relatives.projections import KINDS
 from keras_mhe.regularizers._neurons import NeuronRegularizer
 
@@ -115,5 +115,5 @@ class CompressiveMHE(NeuronRegularizer):
             "rate": self.rate,
             "seed": self.seed,
             "draw": self.draw,
-            **self.form.get_config(),
+            **self.form.get_config("epsilon", "units"),
         }

@@ -1,31 +1,19 @@
 """Minimum Hyperspherical Energy as a Keras regularizer."""
 
+from operator import attrgetter
 from typing import Any
 
 from keras_mhe import _backend
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
-from keras_mhe._validation import (
-    axes_config,
-    check_axes,
-    check_block_size,
-    check_boolean,
-    check_choice,
-    check_integer,
-    check_real,
-)
-from keras_mhe.ops import hyperspherical_energy, hyperspherical_gap
-from keras_mhe.ops._energy.form import EnergyForm
-from keras_mhe.ops._pairs.potentials import Potential
+from keras_mhe._validation import check_choice, check_real
+from keras_mhe.ops._energy.energy import energy_of
+from keras_mhe.ops._energy.gap import gap_of
+from keras_mhe.ops._pairs.form import EnergyForm
 from keras_mhe.regularizers._neurons import NeuronRegularizer
-from keras_mhe.regularizers._published import MODEL_NAMES, PublishedMHE
-from keras_mhe.regularizers._published_gan import (
-    GAN_STRENGTHS,
-    PublishedGANMHE,
-)
 
 #: What `units` measure.
-_MEASURES = {"energy": hyperspherical_energy, "gap": hyperspherical_gap}
+_MEASURES = {"energy": energy_of, "gap": gap_of}
 
 
 @register("MHE")
@@ -118,6 +106,15 @@ class MHE(NeuronRegularizer):
         hyperspherical_energy` for the formulas and their edges.
     """
 
+    power = property(attrgetter("form.power"))
+    distance = property(attrgetter("form.distance"))
+    half_space = property(attrgetter("form.half_space"))
+    neuron_axis = property(attrgetter("form.neuron_axis"))
+    groups = property(attrgetter("form.groups"))
+    block_size = property(attrgetter("form.block_size"))
+    epsilon = property(attrgetter("form.epsilon"))
+    units = property(attrgetter("form.units"))
+
     def __init__(
         self,
         strength: float = 1.0,
@@ -132,34 +129,21 @@ class MHE(NeuronRegularizer):
         units: str = "energy",
     ) -> None:
         self.strength = check_real("strength", strength, at_least=0)
-        potential = Potential(power=power, distance=distance)
-        self.power = potential.power
-        self.distance = potential.distance
-        self.half_space = check_boolean("half_space", half_space)
-        self.neuron_axis = check_axes(neuron_axis)
-        self.groups = check_integer("groups", groups, at_least=1)
-        self.epsilon = check_real("epsilon", epsilon, at_least=0)
-        self.block_size = check_block_size(block_size)
-        self.units = check_choice("units", units, tuple(_MEASURES))
-        if units == "gap":
-            EnergyForm(power, distance, half_space).check_has_minimum()
-
-    @property
-    def form(self) -> EnergyForm:
-        """The energy."""
-        return EnergyForm(
-            self.power,
-            self.distance,
-            self.half_space,
-            self.neuron_axis,
-            self.groups,
-            self.block_size,
+        self.form = EnergyForm(
+            power,
+            distance,
+            half_space,
+            neuron_axis,
+            groups,
+            block_size,
+            epsilon,
+            units,
         )
 
     @staticmethod
     def from_reference(
         model_name: str, power_s: str | None = None, output_layer: bool = False
-    ) -> PublishedMHE | PublishedGANMHE:
+    ) -> "MHE":
         """Returns exactly the term of a program published with the paper.
 
         Args:
@@ -175,22 +159,29 @@ class MHE(NeuronRegularizer):
                 in full space. Defaults to `False`.
 
         Returns:
-            A `PublishedMHE` or `PublishedGANMHE`, with the program's factors
-            and constants.
+            An `MHE`: a `PublishedMHE` or `PublishedGANMHE`, with the program's
+            factors and constants.
 
         Raises:
             ValueError: If an argument is not one of the choices.
         """
+        # These classes derive from this one.
+        from keras_mhe.regularizers._published import MODEL_NAMES, PublishedMHE
+        from keras_mhe.regularizers._published_gan import (
+            GAN_STRENGTHS,
+            PublishedGANMHE,
+        )
+
         names = (*MODEL_NAMES, *GAN_STRENGTHS)
-        if check_choice("model_name", model_name, names) in GAN_STRENGTHS:
-            if power_s is not None or output_layer is not False:
-                raise ValueError(
-                    "The GAN program's term has no `power_s` and no "
-                    f"`output_layer`. Received: power_s={power_s!r}, "
-                    f"output_layer={output_layer!r}."
-                )
-            return PublishedGANMHE(GAN_STRENGTHS[model_name])
-        return PublishedMHE(model_name, power_s, output_layer=output_layer)
+        if check_choice("model_name", model_name, names) in MODEL_NAMES:
+            return PublishedMHE(model_name, power_s, output_layer=output_layer)
+        if power_s is not None or output_layer is not False:
+            raise ValueError(
+                "The GAN program's term has no `power_s` and no "
+                f"`output_layer`. Received: power_s={power_s!r}, "
+                f"output_layer={output_layer!r}."
+            )
+        return PublishedGANMHE(GAN_STRENGTHS[model_name])
 
     def __call__(
         self,
@@ -213,29 +204,9 @@ class MHE(NeuronRegularizer):
         others: Tensor | None = None,
     ) -> Tensor:
         """Returns `strength` times the energy or gap of the kernel `x`."""
-        return self.strength * _MEASURES[self.units](
-            x,
-            power=self.power,
-            distance=self.distance,
-            half_space=self.half_space,
-            neuron_axis=self.neuron_axis,
-            groups=self.groups,
-            epsilon=self.epsilon,
-            anchors=anchors,
-            others=others,
-            block_size=self.block_size,
-        )
+        measure = _MEASURES[self.units]
+        return self.strength * measure(x, self.form, anchors, others)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments as plain JSON values."""
-        return {
-            "strength": self.strength,
-            "power": self.power,
-            "distance": self.distance,
-            "half_space": self.half_space,
-            "neuron_axis": axes_config(self.neuron_axis),
-            "groups": self.groups,
-            "epsilon": self.epsilon,
-            "block_size": self.block_size,
-            "units": self.units,
-        }
+        return {"strength": self.strength, **self.form.get_config()}

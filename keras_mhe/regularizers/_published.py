@@ -6,10 +6,9 @@ from typing import Any
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
 from keras_mhe._validation import check_boolean, check_choice
-from keras_mhe.ops._energy.energy import energy_of_potential
-from keras_mhe.ops._energy.form import EnergyForm
+from keras_mhe.ops._energy.energy import energy_of
 from keras_mhe.ops._pairs.potentials import Potential
-from keras_mhe.regularizers._neurons import NeuronRegularizer
+from keras_mhe.regularizers._mhe import MHE
 
 #: What `model_name` may be.
 MODEL_NAMES = ("mhe", "half_mhe")
@@ -39,7 +38,7 @@ _OUTPUT_FACTOR = 10.0
 
 
 @register("PublishedMHE")
-class PublishedMHE(NeuronRegularizer):
+class PublishedMHE(MHE):
     """The published TensorFlow program's energy term, number for number.
 
     Made by `MHE.from_reference`. Use it to reproduce the published
@@ -92,30 +91,24 @@ class PublishedMHE(NeuronRegularizer):
         self.model_name = check_choice("model_name", model_name, MODEL_NAMES)
         self.power_s = check_choice("power_s", power_s, tuple(_FORMS))
         self.output_layer = check_boolean("output_layer", output_layer)
-
-    @property
-    def half_space(self) -> bool:
-        """Whether the term is in half space: never that of a classifier."""
-        return self.model_name == "half_mhe" and not self.output_layer
-
-    @property
-    def form(self) -> EnergyForm:
-        """The energy without the program's constants."""
-        potential, _ = _FORMS[self.power_s]
-        return EnergyForm(potential.power, potential.distance, self.half_space)
-
-    def term(self, x: Tensor) -> Tensor:
-        """Returns the term of the kernel `x`."""
-        potential, factor = _FORMS[self.power_s]
-        if self.output_layer:
-            factor *= _OUTPUT_FACTOR
-        return factor * energy_of_potential(
-            x,
-            potential,
-            half_space=self.half_space,
-            neuron_axis=-1,
-            groups=1,
+        self._potential, factor = _FORMS[self.power_s]
+        super().__init__(
+            factor * (_OUTPUT_FACTOR if self.output_layer else 1.0),
+            power=self._potential.power,
+            distance=self._potential.distance,
+            half_space=model_name == "half_mhe" and not self.output_layer,
             epsilon=_NORM_EPSILON,
+        )
+
+    def term(
+        self,
+        x: Tensor,
+        anchors: Tensor | None = None,
+        others: Tensor | None = None,
+    ) -> Tensor:
+        """Returns the term of the kernel `x`."""
+        return self.strength * energy_of(
+            x, self.form, anchors, others, potential=self._potential
         )
 
     def get_config(self) -> dict[str, Any]:

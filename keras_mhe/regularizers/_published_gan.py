@@ -7,11 +7,9 @@ from keras import ops
 
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
-from keras_mhe._validation import check_real
-from keras_mhe.ops._energy.energy import energy_of_potential
-from keras_mhe.ops._energy.form import EnergyForm
+from keras_mhe.ops._energy.energy import energy_of
 from keras_mhe.ops._pairs.potentials import Potential
-from keras_mhe.regularizers._neurons import NeuronRegularizer
+from keras_mhe.regularizers._mhe import MHE
 
 #: Added to the squared distance of a pair.
 _OFFSET = 1e-4
@@ -24,7 +22,7 @@ _POTENTIAL = Potential(power=0, offset=_OFFSET)
 
 
 @register("PublishedGANMHE")
-class PublishedGANMHE(NeuronRegularizer):
+class PublishedGANMHE(MHE):
     """The published MHE-GAN program's energy term, number for number.
 
     Made by `MHE.from_reference("gan")` and `("sn_gan")`. The term of a kernel
@@ -62,24 +60,17 @@ class PublishedGANMHE(NeuronRegularizer):
         Differs: neurons nearer than 1.4e-3 count as equal.
     """
 
-    #: What the program's line comes to, though it looks like half space.
-    half_space = False
-    #: The energy without the program's constants.
-    form = EnergyForm(power=0)
-
     def __init__(self, strength: float) -> None:
-        self.strength = check_real("strength", strength, at_least=0)
+        super().__init__(strength, power=0, epsilon=_NORM_EPSILON)
 
-    def term(self, x: Tensor) -> Tensor:
+    def term(
+        self,
+        x: Tensor,
+        anchors: Tensor | None = None,
+        others: Tensor | None = None,
+    ) -> Tensor:
         """Returns the term of the kernel `x`."""
-        energy = energy_of_potential(
-            x,
-            _POTENTIAL,
-            half_space=self.half_space,
-            neuron_axis=-1,
-            groups=1,
-            epsilon=_NORM_EPSILON,
-        )
+        energy = energy_of(x, self.form, anchors, others, potential=_POTENTIAL)
         n = ops.shape(x)[-1]
         constant = -(n + 1) / (2 * n) * math.log(_OFFSET)
         return self.strength * ((n - 1) / n * energy + constant)

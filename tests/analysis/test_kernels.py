@@ -12,6 +12,7 @@ from support.layer_cases import LAYERS
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_layer(name):
+    keras.utils.clear_session()  # Counters in the names of layers.
     make, input_shape, expected = LAYERS[name]
     layer = make()
     model = keras.Sequential([keras.Input(input_shape), layer])

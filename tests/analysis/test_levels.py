@@ -16,7 +16,8 @@ from keras_mhe.analysis import (
     random_energy,
 )
 from keras_mhe.ops import lower_energy
-from keras_mhe.ops._levels.random import random_excess
+from keras_mhe.ops._levels.random import rises_of_levels
+from keras_mhe.ops._pairs.form import EnergyForm
 from support import numpy_reference
 
 pytestmark = pytest.mark.once
@@ -27,6 +28,12 @@ FORMS = [
     for distance in ("euclidean", "angular")
     for half_space in (False, True)
 ]
+
+
+def random_excess(num_neurons, dim, **form):
+    """Random energy above the minimum, with all its digits."""
+    lowest, random = rises_of_levels(EnergyForm(**form), num_neurons, dim)
+    return random - lowest
 
 
 def test_levels_of_all_sizes():

@@ -5,7 +5,7 @@ import pytest
 from keras import ops
 
 from keras_mhe.ops import compressive_energy
-from keras_mhe.ops._energy.form import EnergyForm
+from keras_mhe.ops._pairs.form import EnergyForm
 from keras_mhe.ops._relatives.projections import (
     drawn_projections,
     improved_projections,

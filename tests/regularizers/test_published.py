@@ -53,6 +53,10 @@ def test_config_round_trip(model_name, power_s, output_layer):
         "output_layer": output_layer,
     }
     assert_restored(term, config)
+    # An MHE whose mini-batch form, of all neurons, is the whole.
+    assert isinstance(term, MHE)
+    of_all = term(ops.convert_to_tensor(KERNEL), anchors=range(6))
+    np.testing.assert_allclose(as_float(of_all), value(term), rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -61,6 +65,7 @@ def test_config_round_trip(model_name, power_s, output_layer):
 def test_shipped_strengths(name, strength):
     term = MHE.from_reference(name)
     assert type(term) is PublishedGANMHE
+    assert isinstance(term, MHE)
     assert_restored(term, {"strength": strength})
 
 

@@ -1,12 +1,14 @@
 """Arrangements of unit vectors with the least energy, or nearly."""
 
+import dataclasses
+
 import numpy as np
 from keras import ops
 
 from keras_mhe import _backend
 from keras_mhe._typing import Tensor
-from keras_mhe.ops._energy.descent import lower_energy
-from keras_mhe.ops._energy.form import EnergyForm
+from keras_mhe.ops._energy.descent import lowered
+from keras_mhe.ops._pairs.form import EnergyForm
 from keras_mhe.ops._pairs.neurons import unit_columns
 
 
@@ -35,7 +37,9 @@ def spread_directions(normal: Tensor, form: EnergyForm, steps: int) -> Tensor:
         frame = random_frame(stack[..., :dim])
         vectors = ops.concatenate([frame, -frame], axis=-1)
     else:
-        return unit_columns(_descended(normal, form, steps))
+        form = dataclasses.replace(form, neuron_axis=-1)
+        # Far too large for many kernels, so as large as each of them allows.
+        return unit_columns(lowered(normal, form, steps, rate=10.0))
     vectors = ops.transpose(vectors, (1, 0, 2))
     return ops.reshape(vectors, (dim, num_neurons))
 
@@ -43,19 +47,6 @@ def spread_directions(normal: Tensor, form: EnergyForm, steps: int) -> Tensor:
 def _is_convex(form: EnergyForm) -> bool:
     """Whether the energy is convex in the cosine, in full space."""
     return not form.half_space and form.distance == "euclidean"
-
-
-def _descended(normal: Tensor, form: EnergyForm, steps: int) -> Tensor:
-    return lower_energy(
-        normal,
-        steps=steps,
-        # Far too large for many kernels, so as large as each of them allows.
-        rate=10.0,
-        power=form.power,
-        distance=form.distance,
-        half_space=form.half_space,
-        groups=form.groups,
-    )
 
 
 def random_frame(normal: Tensor) -> Tensor:

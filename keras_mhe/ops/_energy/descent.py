@@ -9,7 +9,9 @@ from keras import ops
 from keras_mhe import _backend, _numerics
 from keras_mhe._typing import Tensor
 from keras_mhe._validation import check_groups, check_integer, check_real
-from keras_mhe.ops._energy.form import EnergyForm
+from keras_mhe.ops._energy.energy_and_gradient import energy_and_slopes
+from keras_mhe.ops._energy.gap import levels_of_living
+from keras_mhe.ops._pairs.form import EnergyForm
 from keras_mhe.ops._pairs.neurons import (
     Directions,
     float_tensor,
@@ -110,6 +112,18 @@ def lower_energy(
         limit = check_real("limit", limit, finite=False)
     if gap is not None:
         gap = check_real("gap", gap, at_least=0)
+    return lowered(weights, form, steps, rate, limit, gap)
+
+
+def lowered(
+    weights: Tensor,
+    form: EnergyForm,
+    steps: int,
+    rate: float,
+    limit: float | None = None,
+    gap: float | None = None,
+) -> Tensor:
+    """Does what `lower_energy` does, with checked arguments."""
     weights = ops.stop_gradient(float_tensor(weights))
     columns = neuron_columns(weights, form.neuron_axis)
     check_groups(form.groups, columns.shape[1])
@@ -131,14 +145,14 @@ def _descend(
 
     Energies are those above orthogonal pairs, which have more digits.
     """
-    energy, slopes, living = form.energy_and_slopes(columns, is_rise=True)
+    energy, slopes, living = energy_and_slopes(columns, form, is_rise=True)
     dtype = energy.dtype
     lengths = _lengths(columns)
     smallest_gain = float(np.finfo(_numerics.computation_dtype(columns)).eps)
     orthogonal = form.potential.value(0.0)
     lowest = -math.inf if limit is None else limit - orthogonal
     if gap is not None and columns.shape[0] > 1:
-        minimum, excess = form.levels(living, columns.shape[0])
+        minimum, excess = levels_of_living(form, living, columns.shape[0])
         lowest = minimum + gap * excess
     num_neurons = ops.sum(living)
 
@@ -168,7 +182,7 @@ def _descend(
         failed: Tensor,
     ) -> tuple[Tensor, ...]:
         moved = _moved(columns, rate * slopes, lengths)
-        new_energy, new_slopes, _ = form.energy_and_slopes(moved, is_rise=True)
+        new_energy, new_slopes, _ = energy_and_slopes(moved, form, is_rise=True)
         is_lower = new_energy < energy  # False for NaN.
         one = ops.ones_like(taken)
         return (

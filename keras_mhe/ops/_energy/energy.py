@@ -1,19 +1,14 @@
 """Hyperspherical energy: value and gradient in one pass."""
 
 from collections.abc import Callable
+from typing import Any
 
 from keras import ops
 
 from keras_mhe import _backend, _numerics
 from keras_mhe._typing import Tensor
-from keras_mhe._validation import (
-    check_axes,
-    check_block_size,
-    check_boolean,
-    check_groups,
-    check_integer,
-    check_real,
-)
+from keras_mhe._validation import check_groups
+from keras_mhe.ops._pairs.form import EnergyForm
 from keras_mhe.ops._pairs.indices import checked_indices
 from keras_mhe.ops._pairs.neurons import (
     Directions,
@@ -28,6 +23,10 @@ from keras_mhe.ops._pairs.sums import (
     sum_over_sample,
 )
 from keras_mhe.ops._pairs.tiles import choose_tile
+
+#: Maps directions to the sum of a potential over pairs, the `tangent` of its
+#: gradient, and the number of pairs.
+_Sum = Callable[[Directions], tuple[Tensor, Tensor, Tensor]]
 
 
 def hyperspherical_energy(
@@ -164,99 +163,138 @@ def hyperspherical_energy(
         2018, arXiv:1805.09298: equation 1 (energy), section 3.3 (half
         space), 3.6 (mini-batch form). Differs: a mean instead of a sum.
     """
-    neuron_axis = check_axes(neuron_axis)
-    half_space = check_boolean("half_space", half_space)
-    block_size = check_block_size(block_size)
-    return energy_of_potential(
-        weights,
-        Potential(power=power, distance=distance),
-        half_space=half_space,
-        neuron_axis=neuron_axis,
-        groups=check_integer("groups", groups, at_least=1),
-        epsilon=check_real("epsilon", epsilon, at_least=0),
-        anchors=anchors,
-        others=others,
-        block_size=block_size,
+    form = EnergyForm(
+        power, distance, half_space, neuron_axis, groups, block_size, epsilon
     )
+    return energy_of(weights, form, anchors, others)
 
 
-def energy_of_potential(
+def energy_of(
     weights: Tensor,
-    potential: Potential,
-    *,
-    half_space: bool,
-    neuron_axis: int | tuple[int, ...],
-    groups: int,
-    epsilon: float,
+    form: EnergyForm,
     anchors: Tensor | None = None,
     others: Tensor | None = None,
-    block_size: int | str = "auto",
+    *,
+    potential: Any = None,
 ) -> Tensor:
-    """Mean of any `Potential` over pairs; `hyperspherical_energy` has the rest.
+    """The `hyperspherical_energy` of a form.
 
-    The published forms come in here with potentials of their own.
+    Args:
+        weights: As for `hyperspherical_energy`.
+        form: Which energy, of which neurons. Its units are not looked at.
+        anchors: As for `hyperspherical_energy`.
+        others: As for `hyperspherical_energy`.
+        potential: `None`, or a `Potential`, or what has its methods, in place
+            of that of the form: published forms and relatives have their own.
     """
-    neurons = widened(neuron_columns(float_tensor(weights), neuron_axis))
-    dim, num_neurons = ops.shape(neurons)
-    check_groups(groups, num_neurons)
-    if anchors is not None:
-        anchors = checked_indices("anchors", anchors, num_neurons)
-    num_columns = num_neurons
-    if others is not None:
-        if anchors is None or groups != 1:
-            raise ValueError(
-                "`others` need `anchors` and `groups=1`. Received: "
-                f"anchors={'None' if anchors is None else 'given'}, "
-                f"groups={groups}."
-            )
-        others = checked_indices("others", others, num_neurons)
-        # All that is needed of the kernel from here on.
-        drawn = ops.concatenate([anchors, others])
-        neurons = _backend.take_columns(neurons, drawn)
-        num_columns = ops.shape(others)[0]
+    potential = form.potential if potential is None else potential
+    columns = widened(neuron_columns(float_tensor(weights), form.neuron_axis))
+    num_neurons = ops.shape(columns)[1]
+    check_groups(form.groups, num_neurons)
+    if anchors is None and others is None:
+        return _mean_of_all(columns, potential, form)
+    if others is not None and (anchors is None or form.groups != 1):
+        raise ValueError(
+            "`others` need `anchors` and `groups=1`. Received: "
+            f"anchors={'None' if anchors is None else 'given'}, "
+            f"groups={form.groups}."
+        )
+    anchors = checked_indices("anchors", anchors, num_neurons)
+    if others is None:
+        return _mean_of_anchors(columns, potential, form, anchors)
+    others = checked_indices("others", others, num_neurons)
+    return _mean_of_sample(columns, potential, form, anchors, others)
 
-    tile = choose_tile(
-        block_size,
-        num_columns // groups if anchors is None else num_columns,
-        num_tables=groups if anchors is None else 1,
-        num_rows=None if anchors is None else ops.shape(anchors)[0],
+
+def tile_of_all(columns: Tensor, form: EnergyForm) -> int | None:
+    """Edge of the tiles of the table of all pairs; `None` for one tile."""
+    dim, num_neurons = ops.shape(columns)
+    return choose_tile(
+        form.block_size,
+        num_neurons // form.groups,
+        num_tables=form.groups,
         dim=dim,
-        on_cpu=_backend.runs_on_cpu(neurons),
+        on_cpu=_backend.runs_on_cpu(columns),
     )
 
-    def forward(
-        neurons: Tensor,
-    ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        directions = Directions.of(neurons, epsilon)
-        if anchors is None:
-            total, gradient, count = sum_over_pairs(
-                directions, potential, half_space, groups, tile
-            )
-        elif others is not None:
-            total, gradient, count = sum_over_sample(
-                directions,
-                potential,
-                half_space,
-                tile,
-                anchors,
-                others,
-                num_neurons,
-            )
-        else:
-            total, gradient, count = sum_over_pairs_of_anchors(
-                directions, potential, half_space, groups, tile, anchors
-            )
+
+def _tile_of_anchors(
+    columns: Tensor, form: EnergyForm, anchors: Tensor, num_columns: Tensor
+) -> int | None:
+    """Columns in the tiles of the table of anchors; `None` for one tile."""
+    return choose_tile(
+        form.block_size,
+        num_columns,
+        num_rows=ops.shape(anchors)[0],
+        dim=ops.shape(columns)[0],
+        on_cpu=_backend.runs_on_cpu(columns),
+    )
+
+
+def _mean_of_all(
+    columns: Tensor, potential: Potential, form: EnergyForm
+) -> Tensor:
+    """All pairs of a group."""
+    tile = tile_of_all(columns, form)
+
+    def total_of(directions: Directions) -> tuple[Tensor, Tensor, Tensor]:
+        return sum_over_pairs(directions, potential, form, tile)
+
+    return _mean(total_of, columns, form, tile)
+
+
+def _mean_of_anchors(
+    columns: Tensor, potential: Potential, form: EnergyForm, anchors: Tensor
+) -> Tensor:
+    """Pairs of an anchor with another neuron of its group."""
+    tile = _tile_of_anchors(columns, form, anchors, ops.shape(columns)[1])
+
+    def total_of(directions: Directions) -> tuple[Tensor, Tensor, Tensor]:
+        return sum_over_pairs_of_anchors(
+            directions, potential, form, tile, anchors
+        )
+
+    return _mean(total_of, columns, form, tile)
+
+
+def _mean_of_sample(
+    columns: Tensor,
+    potential: Potential,
+    form: EnergyForm,
+    anchors: Tensor,
+    others: Tensor,
+) -> Tensor:
+    """Pairs of an anchor with a neuron that was drawn for it."""
+    num_neurons = ops.shape(columns)[1]
+    # All that is needed of the kernel.
+    drawn = _backend.take_columns(columns, ops.concatenate([anchors, others]))
+    tile = _tile_of_anchors(drawn, form, anchors, ops.shape(others)[0])
+
+    def total_of(directions: Directions) -> tuple[Tensor, Tensor, Tensor]:
+        return sum_over_sample(
+            directions, potential, form, tile, anchors, others, num_neurons
+        )
+
+    return _mean(total_of, drawn, form, tile)
+
+
+def _mean(
+    total_of: _Sum, columns: Tensor, form: EnergyForm, tile: int | None
+) -> Tensor:
+    """Returns a mean over pairs, with its gradient by the columns."""
+
+    def forward(columns: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        directions = Directions.of(columns, form.epsilon)
+        total, gradient, count = total_of(directions)
         by_norm = directions.inverse_norms / count
 
         def pull_back(upstream: Tensor) -> Tensor:
             return _backend.multiply_and_cut(
-                gradient,
-                upstream * by_norm,
-                _numerics.LARGEST_GRADIENT,
+                gradient, upstream * by_norm, _numerics.LARGEST_GRADIENT
             )
 
         return total / count, pull_back
 
     if tile is None:
-        return _backend.with_gradient(forward, neurons)
-    return _backend.without_unrolling(_backend.with_gradient, forward, neurons)
+        return _backend.with_gradient(forward, columns)
+    return _backend.without_unrolling(_backend.with_gradient, forward, columns)

@@ -6,13 +6,15 @@ from keras import ops
 from keras_mhe import _backend, _numerics
 from keras_mhe._typing import Tensor
 from keras_mhe._validation import check_groups
-from keras_mhe.ops._energy.form import EnergyForm
+from keras_mhe.ops._energy.energy import tile_of_all
+from keras_mhe.ops._pairs.form import EnergyForm
 from keras_mhe.ops._pairs.neurons import (
     Directions,
     float_tensor,
     kernel_of_columns,
     neuron_columns,
 )
+from keras_mhe.ops._pairs.sums import sum_over_pairs
 
 
 def energy_and_gradient(
@@ -73,7 +75,7 @@ def energy_and_gradient(
     stored_dtype = keras.backend.standardize_dtype(columns.dtype)
     check_groups(form.groups, columns.shape[1])
     energy, slopes, living = _backend.as_one_program(
-        _energy_and_slopes, columns, form
+        energy_and_slopes, columns, form
     )
     directions = Directions.of(
         ops.cast(columns, _numerics.computation_dtype(columns)), 0.0
@@ -88,5 +90,33 @@ def energy_and_gradient(
     return energy, kernel_of_columns(gradient, weights.shape, form.neuron_axis)
 
 
-def _energy_and_slopes(columns: Tensor, form: EnergyForm) -> tuple[Tensor, ...]:
-    return form.energy_and_slopes(columns)
+def energy_and_slopes(
+    columns: Tensor, form: EnergyForm, *, is_rise: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The scale-free energy of columns, and its slopes by their directions.
+
+    Args:
+        columns: Float tensor, shape `(dim, N)`, a column for each neuron.
+        form: The energy.
+        is_rise: Whether to return, in place of the energy, what it is above
+            that of orthogonal pairs, `f(0)`: with all digits where that is
+            little, as in wide layers. Defaults to `False`.
+
+    Returns:
+        The energy; for each column the gradient, tangent to its sphere, of
+        the mean energy `e_i` of its own pairs by its direction `u_i`, shape
+        `(dim, N)`; and how many neurons of each group count, shape
+        `(groups,)`. All float32 (float64 for float64 columns).
+    """
+    columns = ops.cast(columns, _numerics.computation_dtype(columns))
+    directions = Directions.of(columns, 0.0)
+    total, gradient, count = sum_over_pairs(
+        directions,
+        form.rise if is_rise else form.potential,
+        form,
+        tile_of_all(columns, form),
+    )
+    living = ops.sum(ops.reshape(directions.counts, (form.groups, -1)), axis=-1)
+    # Each pair is in the mean energies of two neurons.
+    slopes = gradient * (0.5 * ops.sum(living) / count)
+    return total / count, slopes, living

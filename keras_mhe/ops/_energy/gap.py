@@ -1,14 +1,15 @@
 """The energy of a kernel in units of its own levels."""
 
-import dataclasses
+import math
 
 from keras import ops
 
 from keras_mhe import _numerics
 from keras_mhe._typing import Tensor
-from keras_mhe._validation import check_real
-from keras_mhe.ops._energy.energy import energy_of_potential
-from keras_mhe.ops._energy.form import EnergyForm
+from keras_mhe.ops._energy.energy import energy_of
+from keras_mhe.ops._levels.bounds import lowest_pair
+from keras_mhe.ops._levels.random import mean_rise
+from keras_mhe.ops._pairs.form import EnergyForm
 from keras_mhe.ops._pairs.neurons import (
     Directions,
     float_tensor,
@@ -79,33 +80,96 @@ def hyperspherical_gap(
         0.0
     """
     form = EnergyForm(
-        power, distance, half_space, neuron_axis, groups, block_size
+        power,
+        distance,
+        half_space,
+        neuron_axis,
+        groups,
+        block_size,
+        epsilon,
+        units="gap",
     )
-    form.check_has_minimum()
+    return gap_of(weights, form, anchors, others)
+
+
+def gap_of(
+    weights: Tensor,
+    form: EnergyForm,
+    anchors: Tensor | None = None,
+    others: Tensor | None = None,
+) -> Tensor:
+    """The `hyperspherical_gap` of a form, whose units are `"gap"`."""
     weights = float_tensor(weights)
-    rise = energy_of_potential(
-        weights,
-        dataclasses.replace(form.potential, is_rise=True),
-        half_space=form.half_space,
-        neuron_axis=form.neuron_axis,
-        groups=form.groups,
-        epsilon=check_real("epsilon", epsilon, at_least=0),
-        anchors=anchors,
-        others=others,
-        block_size=form.block_size,
-    )
+    rise = energy_of(weights, form, anchors, others, potential=form.rise)
     columns = neuron_columns(ops.stop_gradient(weights), form.neuron_axis)
     dim, num_neurons = ops.shape(columns)
     living = ops.cast(num_neurons / form.groups, rise.dtype)
     if others is not None:
         columns = ops.take(columns, others, axis=1)
-    if epsilon == 0.0:
+    if form.epsilon == 0.0:
         dtype = _numerics.computation_dtype(columns)
         counts = Directions.of(ops.cast(columns, dtype), 0.0).counts
         by_group = ops.reshape(counts, (form.groups, -1))
         size = ops.cast(ops.shape(by_group)[1], counts.dtype)
         share = ops.sum(by_group, axis=-1) / size
         living = ops.round(living * share)
-    lowest, excess = form.levels(ops.reshape(living, (-1,)), dim)
+    lowest, excess = levels_of_living(form, ops.reshape(living, (-1,)), dim)
     # No neurons that meet have no energy, and 0 is their minimum.
     return (rise - lowest) / excess
+
+
+def levels_of_living(
+    form: EnergyForm, living: Tensor, dim: int
+) -> tuple[Tensor, Tensor]:
+    """Proven minimum, and what random directions have above it.
+
+    Computed where they are needed, since neurons may die in training.
+
+    Args:
+        form: The energy.
+        living: Neurons of each group that count, a float tensor of shape
+            `(groups,)`; the levels are those of as many.
+        dim: Int >= 2, dimension of the neurons.
+
+    Returns:
+        Two scalar tensors: the minimum above the energy of orthogonal
+        pairs, and the difference of the levels. 0 and 1 if no neurons
+        meet.
+
+    Raises:
+        ValueError: If random directions have no finite energy.
+    """
+    random = mean_rise(form.potential, dim)
+    if math.isinf(random):
+        raise ValueError(
+            "A gap needs a finite energy of random directions, so `power` "
+            f"below {dim - 1}, the dimension of the neurons minus 1. Lower "
+            "`power`, or give `limit` in place of `gap`, or "
+            f'`units="energy"`. Received: power={form.power}, '
+            f"dimension {dim}."
+        )
+    meet = living > 1.0
+    count = ops.where(meet, living, 2.0)
+
+    def rise(cosine: Tensor) -> Tensor:
+        if isinstance(cosine, float):
+            return form.rise.value(cosine)
+        return form.rise.value_and_slope(cosine)[0]
+
+    lowest = lowest_pair(form, count, dim, rise, ops)
+    excess = random - lowest
+    pairs = count * (count - 1.0)
+    if form.half_space:
+        # Pairs of a neuron and its own opposite are the same for all.
+        share = (2.0 * count - 2.0) / (2.0 * count - 1.0)
+        own = form.rise.value(-1.0) / (2.0 * count - 1.0)
+        lowest, excess = share * lowest + own, share * excess
+        pairs = 2.0 * count * (2.0 * count - 1.0)
+    pairs = ops.where(meet, pairs, 0.0)
+    total = ops.sum(pairs)
+    is_none = total == 0.0
+    weights = pairs / ops.where(is_none, 1.0, total)
+    return (
+        ops.sum(weights * lowest),
+        ops.sum(weights * excess) + ops.cast(is_none, living.dtype),
+    )

@@ -7,7 +7,7 @@ from typing import Any
 
 from keras_mhe._typing import Tensor
 from keras_mhe._validation import check_boolean, check_integer
-from keras_mhe.ops._pairs.potentials import Potential
+from keras_mhe.ops._pairs.form import EnergyForm
 
 
 def minimum_energy(
@@ -41,10 +41,8 @@ def minimum_energy(
         >>> round(minimum_energy(64, 576, power=2), 5)
         0.49219
     """
-    potential = Potential(power=power, distance=distance)
-    return lowest_mean(
-        potential.value, num_neurons, dim, potential.distance, half_space
-    )
+    form = EnergyForm(power, distance, half_space)
+    return lowest_mean(form, num_neurons, dim, form.potential.value)
 
 
 @dataclass(frozen=True)
@@ -114,14 +112,19 @@ def energy_bound(
         Cohn and Kumar, "Universally optimal distribution of points on
         spheres", Journal of the AMS 20, 2007, arXiv:math/0607446.
     """
-    energy = minimum_energy(
-        num_neurons, dim, power=power, distance=distance, half_space=half_space
-    )
-    if half_space:
+    return bound_of(EnergyForm(power, distance, half_space), num_neurons, dim)
+
+
+def bound_of(
+    form: EnergyForm, num_neurons: int, dim: int
+) -> EnergyBound | None:
+    """The `energy_bound` of a form."""
+    energy = lowest_mean(form, num_neurons, dim, form.potential.value)
+    if form.half_space:
         is_attained = num_neurons <= dim
         name = "orthogonal" if is_attained else "equiangular"
         return EnergyBound(energy, name, is_attained)
-    if distance == "angular" and num_neurons > 2:
+    if form.distance == "angular" and num_neurons > 2:
         return None
     if num_neurons == 2 * dim:
         return EnergyBound(energy, "cross-polytope", True)
@@ -129,53 +132,48 @@ def energy_bound(
 
 
 def lowest_mean(
-    value: Callable[[float], float],
+    form: EnergyForm,
     num_neurons: int,
     dim: int,
-    distance: str,
-    half_space: bool,
+    value: Callable[[float], float],
 ) -> float:
     """Mean over the pairs of the arrangement behind `minimum_energy`.
 
     Args:
-        value: Of a pair, by its cosine.
+        form: The energy.
         num_neurons: Int >= 2.
         dim: Int >= 2.
-        distance: `"euclidean"` or `"angular"`, of the energy.
-        half_space: Bool.
+        value: Of a pair, by its cosine.
     """
     check_size(num_neurons, dim)
-    check_boolean("half_space", half_space)
-    pair: float = lowest_pair(value, num_neurons, dim, distance, half_space)
-    if half_space:
+    pair: float = lowest_pair(form, num_neurons, dim, value)
+    if form.half_space:
         return with_antipodal_pairs(pair, num_neurons, value)
     return pair
 
 
 def lowest_pair(
-    value: Callable[[Tensor], Tensor],
+    form: EnergyForm,
     num_neurons: Tensor,
     dim: int,
-    distance: str,
-    half_space: bool,
+    value: Callable[[Tensor], Tensor],
     xp: Any = math,
 ) -> Tensor:
     """Mean over the pairs of `lowest_mean`, without antipodal ones.
 
     Args:
-        value: Of a pair, by its cosine; in half space the mean over a cosine
-            and its opposite is taken of it.
+        form: The energy.
         num_neurons: A number >= 2, or a float tensor of such numbers.
         dim: Int >= 2.
-        distance: `"euclidean"` or `"angular"`, of the energy.
-        half_space: Bool.
+        value: Of a pair, by its cosine; in half space the mean over a cosine
+            and its opposite is taken of it.
         xp: Namespace of the functions, `math` or `keras.ops`.
     """
-    if half_space:
+    if form.half_space:
         cosine = _welch_cosine(num_neurons, dim, xp)
         return (value(cosine) + value(-cosine)) / 2.0
     simplex = value(-1.0 / (num_neurons - 1))
-    if distance != "euclidean":
+    if form.distance != "euclidean":
         return simplex
     # Of 2 dim neurons the cross-polytope is the optimum.
     cross = with_antipodal_pairs(value(0.0), dim, value)

@@ -6,13 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from keras_mhe._validation import check_boolean
 from keras_mhe.ops._levels.bounds import (
     check_size,
     lowest_mean,
-    minimum_energy,
     with_antipodal_pairs,
 )
+from keras_mhe.ops._pairs.form import EnergyForm
 from keras_mhe.ops._pairs.potentials import Potential
 
 
@@ -48,11 +47,11 @@ def random_energy(
         0.6
     """
     check_size(num_neurons, dim)
-    potential = Potential(power=power, distance=distance)
-    pair = potential.value(0.0) + mean_rise(potential, dim)
-    if not check_boolean("half_space", half_space):
+    form = EnergyForm(power, distance, half_space)
+    pair = form.potential.value(0.0) + mean_rise(form.potential, dim)
+    if not form.half_space:
         return pair
-    return with_antipodal_pairs(pair, num_neurons, potential.value)
+    return with_antipodal_pairs(pair, num_neurons, form.potential.value)
 
 
 def energy_gap(
@@ -89,58 +88,31 @@ def energy_gap(
         >>> round(energy_gap(0.50087, 64, 576, power=2), 2)
         1.0
     """
-    form = {"power": power, "distance": distance, "half_space": half_space}
-    excess = random_excess(num_neurons, dim, **form)  # type: ignore[arg-type]
-    if not 0.0 < excess < math.inf:
+    form = EnergyForm(power, distance, half_space)
+    lowest, random = rises_of_levels(form, num_neurons, dim)
+    if not 0.0 < random - lowest < math.inf:
         return math.nan
-    lowest = minimum_energy(num_neurons, dim, **form)  # type: ignore[arg-type]
-    return (energy - lowest) / excess
-
-
-def random_excess(
-    num_neurons: int,
-    dim: int,
-    *,
-    power: float = 2,
-    distance: str = "euclidean",
-    half_space: bool = False,
-) -> float:
-    """Energy of random directions above the minimum, with all its digits.
-
-    It is `random_energy - minimum_energy`, two numbers that are nearly equal
-    in wide layers, from the differences of each pair from an orthogonal one.
-
-    Args:
-        num_neurons: Int >= 2.
-        dim: Int >= 2, dimension of the vectors.
-        power: Real number >= 0. Defaults to `2`.
-        distance: `"euclidean"` or `"angular"`. Defaults to `"euclidean"`.
-        half_space: Bool. Defaults to `False`.
-
-    Returns:
-        Float, right to 1e-8 for up to 1e7 entries. Infinite where the random
-        level is.
-
-    Raises:
-        ValueError: If an argument is outside its range.
-    """
-    potential = Potential(power=power, distance=distance)
-    lowest, random = rises_of_levels(potential, half_space, num_neurons, dim)
-    return random - lowest
+    minimum = lowest_mean(form, num_neurons, dim, form.potential.value)
+    return (energy - minimum) / (random - lowest)
 
 
 def rises_of_levels(
-    potential: Potential, half_space: bool, num_neurons: int, dim: int
+    form: EnergyForm, num_neurons: int, dim: int
 ) -> tuple[float, float]:
     """Minimum and random level above the energy of orthogonal pairs, `f(0)`.
 
-    Arguments as of `random_excess`, whose value is their difference.
+    The levels of wide layers are nearly equal. Their difference has all its
+    digits here, right to 1e-8 for up to 1e7 entries.
+
+    Args:
+        form: The energy.
+        num_neurons: Int >= 2.
+        dim: Int >= 2, dimension of the vectors.
     """
-    rise = functools.partial(_rise, potential)
-    distance = potential.distance
-    lowest = lowest_mean(rise, num_neurons, dim, distance, half_space)
-    random = mean_rise(potential, dim)
-    if half_space:
+    rise = functools.partial(_rise, form.potential)
+    lowest = lowest_mean(form, num_neurons, dim, rise)
+    random = mean_rise(form.potential, dim)
+    if form.half_space:
         random = with_antipodal_pairs(random, num_neurons, rise)
     return lowest, random
 

@@ -11,6 +11,7 @@ from keras import ops
 
 from keras_mhe import _backend, _numerics
 from keras_mhe._typing import Tensor
+from keras_mhe.ops._pairs.form import EnergyForm
 from keras_mhe.ops._pairs.neurons import Directions, tangent
 from keras_mhe.ops._pairs.potentials import Potential
 from keras_mhe.ops._pairs.shards import (
@@ -29,8 +30,7 @@ from keras_mhe.ops._pairs.tiles import (
 def sum_over_pairs(
     directions: Directions,
     potential: Potential,
-    half_space: bool,
-    groups: int,
+    form: EnergyForm,
     tile: int | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """All pairs inside each of `groups` contiguous blocks of columns.
@@ -41,8 +41,8 @@ def sum_over_pairs(
     Args:
         directions: `N` columns of dimension `dim`.
         potential: The energy of a pair.
-        half_space: Whether the opposites of the columns count too.
-        groups: Number of blocks; divides `N`.
+        form: Whether the opposites of the columns count too, and the number
+            of blocks, which divides `N`.
         tile: Edge of a tile of the table of pairs, or `None` for no tiles.
 
     Returns:
@@ -50,11 +50,11 @@ def sum_over_pairs(
         `directions.vectors` (shape `(dim, N)`), and the number of pairs, a
         scalar tensor of at least 1; of half space half of each of the three.
     """
-    columns = _columns(directions)
+    columns, groups = _columns(directions), form.groups
     living = _living(columns.counts, groups)
-    pair_energy = _pair_energy(potential, half_space, columns)
+    pair_energy = _pair_energy(potential, form.half_space, columns)
     own_total, own_slopes = 0.0, None
-    if half_space:
+    if form.half_space:
         # Of the four pairs that two columns make, and of the pair of a column
         # with its own opposite, half is counted.
         own, own_slopes = _own_opposites(directions, living, potential)
@@ -83,15 +83,14 @@ def sum_over_pairs(
         total, gradient = table_of_all_pairs(
             columns, pair_energy, tile, own_slopes
         )
-    count = 0.5 * ops.sum(living * _partners(living, half_space))
+    count = 0.5 * ops.sum(living * _partners(living, form.half_space))
     return total + own_total, gradient, _backend.at_least(count, 0.5)
 
 
 def sum_over_pairs_of_anchors(
     directions: Directions,
     potential: Potential,
-    half_space: bool,
-    groups: int,
+    form: EnergyForm,
     tile: int | None,
     anchors: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -100,8 +99,8 @@ def sum_over_pairs_of_anchors(
     Args:
         directions: `N` columns of dimension `dim`.
         potential: The energy of a pair.
-        half_space: Whether the opposites of the columns count too.
-        groups: Number of blocks; divides `N`.
+        form: Whether the opposites of the columns count too, and the number
+            of blocks, which divides `N`.
         tile: Columns of a tile of the table, or `None` for no tiles.
         anchors: Integer tensor of shape `(m,)`, column indices in `[0, N)`.
 
@@ -112,8 +111,8 @@ def sum_over_pairs_of_anchors(
     columns = _columns(directions)
     vectors = columns.vectors
     num_neurons = ops.shape(vectors)[1]
-    size = num_neurons // groups
-    pair_energy = _pair_energy(potential, half_space, columns)
+    size = num_neurons // form.groups
+    pair_energy = _pair_energy(potential, form.half_space, columns)
     if tile is not None and (shards := _backend.device_shards(vectors)):
         tile = _tile_of_part(tile, shards, columns)
         total, gradient = sharded_table_of_anchors(
@@ -127,8 +126,8 @@ def sum_over_pairs_of_anchors(
         )
         gradient = _backend.add_to_columns(gradient, anchors, by_row)
     gradient = tangent(vectors, gradient)
-    living = _living(columns.counts, groups)
-    if half_space:
+    living = _living(columns.counts, form.groups)
+    if form.half_space:
         own, own_slopes = _own_opposites(directions, living, potential)
         # Each as often as the column is an anchor.
         total = total + ops.sum(_taken(own, anchors))
@@ -138,7 +137,9 @@ def sum_over_pairs_of_anchors(
                 anchors,
                 _taken(own_slopes, anchors) * _taken(vectors, anchors),
             )
-    partners = ops.take(_partners(living, half_space), anchors // size, axis=0)
+    partners = ops.take(
+        _partners(living, form.half_space), anchors // size, axis=0
+    )
     count = ops.sum(_taken(columns.counts, anchors) * partners)
     return total, gradient, _backend.at_least(count, 1.0)
 
@@ -146,7 +147,7 @@ def sum_over_pairs_of_anchors(
 def sum_over_sample(
     directions: Directions,
     potential: Potential,
-    half_space: bool,
+    form: EnergyForm,
     tile: int | None,
     anchors: Tensor,
     others: Tensor,
@@ -157,7 +158,7 @@ def sum_over_sample(
     Args:
         directions: The `m` anchors' columns, then the `k` drawn ones.
         potential: The energy of a pair.
-        half_space: Whether the opposites of the columns count too.
+        form: Whether the opposites of the columns count too.
         tile: Columns of a tile of the table, or `None` for no tiles.
         anchors: Indices of the anchors, shape `(m,)`.
         others: Indices of the drawn columns, shape `(k,)`.
@@ -173,7 +174,7 @@ def sum_over_sample(
     num_anchors, num_others = ops.shape(anchors)[0], ops.shape(others)[0]
     rows = columns.each(lambda part: part[..., :num_anchors])
     drawn = columns.each(lambda part: part[..., num_anchors:])
-    pair_energy = _pair_energy(potential, half_space, columns)
+    pair_energy = _pair_energy(potential, form.half_space, columns)
     total, by_row, by_drawn = table_of_anchors(
         rows, anchors, drawn, others, num_neurons, pair_energy, tile
     )
@@ -183,14 +184,14 @@ def sum_over_sample(
     total = total / share
     gradient = tangent(vectors, ops.concatenate([by_row, by_drawn], 1) / share)
     living = _living(drawn.counts, 1) / share
-    if half_space:
+    if form.half_space:
         own, own_slopes = _own_opposites(directions, living, potential)
         total = total + ops.sum(own[:num_anchors])
         if own_slopes is not None:
             is_anchor = ops.arange(num_anchors + num_others) < num_anchors
             slopes = ops.where(is_anchor, own_slopes, 0.0)
             gradient = gradient + slopes * vectors
-    count = ops.sum(rows.counts) * ops.sum(_partners(living, half_space))
+    count = ops.sum(rows.counts) * ops.sum(_partners(living, form.half_space))
     return total, gradient, _backend.at_least(count, 1.0)
 
 

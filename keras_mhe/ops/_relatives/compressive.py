@@ -1,5 +1,7 @@
 """Hyperspherical energy of projected neurons."""
 
+import dataclasses
+
 from keras import ops
 
 from keras_mhe import _backend
@@ -10,8 +12,8 @@ from keras_mhe._validation import (
     check_integer,
     check_real,
 )
-from keras_mhe.ops._energy.energy import energy_of_potential
-from keras_mhe.ops._energy.form import EnergyForm
+from keras_mhe.ops._energy.energy import energy_of
+from keras_mhe.ops._pairs.form import EnergyForm
 from keras_mhe.ops._pairs.neurons import (
     float_tensor,
     neuron_columns,
@@ -129,9 +131,8 @@ def compressive_energy(
         )
         projections = ops.convert_to_tensor(drawn, dtype=columns.dtype)
         if kind != "random":
-            inner = EnergyForm(power, distance, half_space, -1, groups)
             projections = improved_projections(
-                projections, columns, kind, inner, steps, rate
+                projections, columns, kind, form, steps, rate
             )
         projected = _backend.matmul(
             ops.reshape(projections, (count * dim, entries)), columns
@@ -140,12 +141,7 @@ def compressive_energy(
         projected = ops.reshape(projected, (count, dim, num_neurons))
         projected = ops.transpose(projected, (1, 0, 2))
         columns = ops.reshape(projected, (dim, count * num_neurons))
-    return energy_of_potential(
-        columns,
-        form.potential,
-        half_space=form.half_space,
-        neuron_axis=-1,
-        groups=count * form.groups,
-        epsilon=0.0,
-        block_size=form.block_size,
+    inner = dataclasses.replace(
+        form, neuron_axis=-1, groups=count * form.groups
     )
+    return energy_of(columns, inner)

@@ -2,19 +2,13 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from keras import ops
 
 from keras_mhe._typing import Tensor
-from keras_mhe._validation import (
-    check_axes,
-    check_block_size,
-    check_boolean,
-    check_integer,
-    check_real,
-)
-from keras_mhe.ops._energy.energy import energy_of_potential
+from keras_mhe._validation import check_real
+from keras_mhe.ops._energy.energy import energy_of
+from keras_mhe.ops._pairs.form import EnergyForm
 
 
 @dataclass(frozen=True)
@@ -24,7 +18,7 @@ class GaussianPotential:
     Has the methods of `Potential`, so it goes where that goes.
 
     Attributes:
-        precision: The `t`, a float in (0, 20]; others raise.
+        precision: The `t`, a float in (0, 20].
     """
 
     precision: float
@@ -106,15 +100,13 @@ def uniformity(
         arXiv:2005.10242, with their `t = 2`. The mean is over distinct
         pairs, as in their program.
     """
-    potential: Any = GaussianPotential(precision)
-    mean = energy_of_potential(
-        weights,
-        potential,
-        half_space=check_boolean("half_space", half_space),
-        neuron_axis=check_axes(neuron_axis),
-        groups=check_integer("groups", groups, at_least=1),
-        epsilon=0.0,
-        block_size=check_block_size(block_size),
+    # Its power and distance are those of no potential that is asked for.
+    form = EnergyForm(
+        half_space=half_space,
+        neuron_axis=neuron_axis,
+        groups=groups,
+        block_size=block_size,
     )
+    mean = energy_of(weights, form, potential=GaussianPotential(precision))
     # Zero only where there is no pair.
     return ops.log(ops.where(mean > 0.0, mean, ops.ones_like(mean)))

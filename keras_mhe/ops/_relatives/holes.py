@@ -4,12 +4,12 @@ from keras import ops
 
 from keras_mhe._typing import Tensor
 from keras_mhe._validation import check_boolean
+from keras_mhe.ops._pairs.form import EnergyForm
 from keras_mhe.ops._pairs.groups import (
     grouped_units,
     have_direction,
     masked_mean,
 )
-from keras_mhe.ops._pairs.potentials import Potential
 from keras_mhe.ops._relatives.gaussian import GaussianPotential
 from keras_mhe.ops._relatives.hole_search import HoleEnergy, lowest_energy
 
@@ -91,10 +91,9 @@ def polarization(
         between the steps; here it is found anew, so the term is a function of
         the weights alone; directions, so that short neurons count as long.
     """
-    potential = Potential(power=power, distance=distance)
-    half_space = check_boolean("half_space", half_space)
-    units = grouped_units(weights, neuron_axis, groups)
-    energy = HoleEnergy(potential, half_space)
+    form = EnergyForm(power, distance, half_space, neuron_axis, groups)
+    units = grouped_units(weights, form.neuron_axis, form.groups)
+    energy = HoleEnergy(form.potential, form.half_space)
     lowest = lowest_energy(units, energy, starts, steps)
     return masked_mean(lowest, ops.any(have_direction(units), axis=-1))
 

@@ -7,7 +7,8 @@ from keras import ops
 
 from keras_mhe import _backend
 from keras_mhe._typing import Tensor
-from keras_mhe.ops._energy.form import EnergyForm
+from keras_mhe.ops._energy.energy_and_gradient import energy_and_slopes
+from keras_mhe.ops._pairs.form import EnergyForm
 from keras_mhe.ops._pairs.neurons import Directions, tangent
 
 #: How a projection is chosen.
@@ -89,7 +90,7 @@ def _slope(
     projected = _backend.matmul(projection, units)
     directions = Directions.of(projected, 0.0)
     if cosines is None:
-        _, by_direction, _ = form.energy_and_slopes(projected)
+        _, by_direction, _ = energy_and_slopes(projected, form)
     else:
         change = (
             _backend.matmul(
