@@ -15,7 +15,11 @@ from keras_mhe.ops._relatives.compressive import compressive_energy
 from keras_mhe.ops._relatives.determinant import gram_log_determinant
 from keras_mhe.ops._relatives.gaussian import uniformity
 from keras_mhe.ops._relatives.holes import covering, polarization
-from keras_mhe.ops._relatives.separation import separation
+from keras_mhe.ops._relatives.nearest import (
+    koleo,
+    minimal_angles,
+    separation,
+)
 from keras_mhe.ops._spectral import (
     limit_spectral_norm,
     power_iteration,
@@ -35,8 +39,10 @@ __all__ = [
     "gram_log_determinant",
     "hyperspherical_energy",
     "hyperspherical_gap",
+    "koleo",
     "limit_spectral_norm",
     "lower_energy",
+    "minimal_angles",
     "multiplicative_angular_margin",
     "polarization",
     "power_iteration",

@@ -1,72 +1,13 @@
-"""Relatives of MHE that look at the distances between neurons."""
+"""Relatives of MHE that look at the distances of all pairs of neurons."""
 
 from typing import Any
 
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
-from keras_mhe._validation import check_block_size, check_boolean, check_real
-from keras_mhe.ops import (
-    gram_log_determinant,
-    separation,
-    uniformity,
-)
+from keras_mhe._validation import check_block_size, check_real
+from keras_mhe.ops import gram_log_determinant, uniformity
 from keras_mhe.ops._relatives.gaussian import GaussianPotential
 from keras_mhe.regularizers._relative import Relative
-
-
-@register("Separation")
-class Separation(Relative):
-    """Pushes each neuron away from its nearest one (MHS).
-
-    Adds `-strength * separation(kernel, ...)` to the loss, which is at least
-    `-4 * strength`.
-
-    Args:
-        strength: Real number >= 0. The published program has 0.1 for hidden
-            layers, whose nearest pair it counts twice in half space, and 1
-            for the classifier. Defaults to `1.0`.
-        per_neuron: Bool. Whether each neuron is pushed from its nearest one,
-            or, as published, the two nearest of all from each other. Defaults
-            to `True`.
-        half_space: As for `keras_mhe.MHE`. Defaults to `False`.
-        neuron_axis: As for `keras_mhe.MHE`. Defaults to `-1`.
-        groups: As for `keras_mhe.MHE`. Defaults to `1`.
-
-    Raises:
-        ValueError: On construction, if an argument is outside its range; on
-            the call, if the kernel does not have the axes or groups.
-
-    Call arguments:
-        x: The kernel, a float tensor of rank 2 or more.
-
-    Example:
-        >>> import keras
-        >>> from keras_mhe.regularizers import Separation
-        >>> round(float(Separation(0.1)(keras.ops.eye(3))), 4)
-        -0.2
-
-    References:
-        Liu et al., "Learning with Hyperspherical Uniformity", AISTATS 2021,
-        arXiv:2103.01649. See `keras_mhe.ops.separation`.
-    """
-
-    own = ("per_neuron",)
-
-    def __init__(
-        self,
-        strength: float = 1.0,
-        *,
-        per_neuron: bool = True,
-        half_space: bool = False,
-        neuron_axis: int | tuple[int, ...] = -1,
-        groups: int = 1,
-    ) -> None:
-        super().__init__(strength, half_space, neuron_axis, groups)
-        self.per_neuron = check_boolean("per_neuron", per_neuron)
-
-    def value(self, x: Tensor, **arguments: Any) -> Tensor:
-        """Returns minus the separation."""
-        return -separation(x, **arguments)
 
 
 @register("GramDeterminant")

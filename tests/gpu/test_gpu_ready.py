@@ -291,12 +291,14 @@ FUNCTIONS = {
     ),
     "gram_log_determinant": of_kernel(mhe_ops.gram_log_determinant),
     "hyperspherical_energy": of_kernel(mhe_ops.hyperspherical_energy),
+    "koleo": of_kernel(mhe_ops.koleo),
     "limit_spectral_norm": beside_kernel(
         lambda kernel: mhe_ops.limit_spectral_norm(kernel, 1)
     ),
     "lower_energy": beside_kernel(
         lambda kernel: mhe_ops.lower_energy(kernel, steps=3, limit=0.1)
     ),
+    "minimal_angles": of_kernel(mhe_ops.minimal_angles),
     "multiplicative_angular_margin": elementwise(
         mhe_ops.multiplicative_angular_margin, 1.7
     ),

@@ -10,12 +10,15 @@ from keras_mhe.ops import (
     compressive_energy,
     covering,
     gram_log_determinant,
+    koleo,
+    minimal_angles,
     polarization,
     separation,
     uniformity,
 )
 from support import numpy_relatives as numpy_forms
 from support.gradients import ALL_MODES, MODES, value_and_grad
+from support.near_pairs import kernel_with_pair
 
 RNG = np.random.default_rng(0)
 WHICH = [
@@ -30,7 +33,9 @@ FORMS = [
     (uniformity, {}),
     (uniformity, {"precision": 5.0, "block_size": 3}),
     (separation, {}),
-    (separation, {"per_neuron": False}),
+    (separation, {"per_neuron": False, "block_size": 2}),
+    (minimal_angles, {"block_size": 4}),
+    (koleo, {}),
     (gram_log_determinant, {}),
     (gram_log_determinant, {"precision": 3.0, "epsilon": 1e-3}),
 ]
@@ -78,6 +83,8 @@ def test_values_and_gradients(function, options, which, mode):
 ALL = [
     uniformity,
     separation,
+    minimal_angles,
+    koleo,
     gram_log_determinant,
     polarization,
     covering,
@@ -90,7 +97,14 @@ ALL = [
 ]
 
 #: Means over groups; the others are the energy's, of all pairs.
-BY_GROUP = [separation, gram_log_determinant, polarization, covering]
+BY_GROUP = [
+    separation,
+    minimal_angles,
+    koleo,
+    gram_log_determinant,
+    polarization,
+    covering,
+]
 
 
 @pytest.mark.parametrize("function", ALL)
@@ -193,6 +207,36 @@ def test_half_precision_is_computed_in_float32(function, dtype):
     rounded = ops.convert_to_numpy(ops.cast(ops.cast(kernel, dtype), "float32"))
     exact = value_and_grad(function, rounded)
     assert found.value == pytest.approx(exact.value, rel=1e-5)
+
+
+@pytest.mark.parametrize("mode", [*MODES, *COMPILED])
+@pytest.mark.parametrize("half_space", [False, True])
+def test_nearest_neurons_of_wide_kernels(half_space, mode):
+    """In tiles, with pairs at 0.01, dead neurons, and angles near 0 and pi."""
+    near = kernel_with_pair(300, 40, 0.01)
+    kernel = np.concatenate([near, np.zeros((300, 3))], axis=1)
+    found = value_and_grad(
+        lambda tensor: koleo(tensor, half_space=half_space, block_size=16),
+        kernel,
+        mode=mode,
+    )
+    expected = numpy_forms.koleo(near.astype("float32"), half_space=half_space)
+    assert found.value == pytest.approx(expected, rel=1e-5)
+    assert not np.any(found.gradient[:, 40:])
+    # Each of two neurons is the other's nearest: their gradient is 2 / (N r).
+    norms = np.linalg.norm(
+        found.gradient * np.linalg.norm(kernel, axis=0), axis=0
+    )
+    assert np.sort(norms)[-2:] == pytest.approx(2 / (40 * 0.01), rel=0.05)
+
+
+def test_angles_have_all_digits_near_their_ends():
+    for angle in (0.01, np.pi - 0.01):
+        pair = np.array([[1.0, np.cos(angle)], [0.0, np.sin(angle)]])
+        found = value_and_grad(minimal_angles, pair)
+        assert found.value == pytest.approx(angle, rel=1e-5)
+        slopes = np.linalg.norm(found.gradient, axis=0)
+        np.testing.assert_allclose(slopes, 1.0, rtol=1e-2)
 
 
 @pytest.mark.parametrize(

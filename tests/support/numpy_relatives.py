@@ -36,6 +36,25 @@ def uniformity(weights, *, precision=2.0, half_space=False, **which):
 
 def separation(weights, *, per_neuron=True, half_space=False, **which):
     """Squared distances to the nearest other neuron, or its opposite."""
+    chords = nearest_chords(weights, half_space, **which)
+    choice = np.mean if per_neuron else min
+    return np.mean([choice(np.square(group)) for group in chords])
+
+
+def minimal_angles(weights, *, half_space=False, **which):
+    """Angles to the nearest other neuron, or its opposite, in radians."""
+    chords = nearest_chords(weights, half_space, **which)
+    return np.mean([np.mean(2.0 * np.arcsin(c / 2.0)) for c in chords])
+
+
+def koleo(weights, *, half_space=False, **which):
+    """Minus the mean logarithm of the distances."""
+    chords = nearest_chords(weights, half_space, **which)
+    return -np.mean([np.mean(np.log(group)) for group in chords])
+
+
+def nearest_chords(weights, half_space, **which):
+    """Distances of each neuron to the nearest other one, for each group."""
     found = []
     for units in directions(weights, **which):
         nearest = []
@@ -43,9 +62,9 @@ def separation(weights, *, per_neuron=True, half_space=False, **which):
             others = _whole(
                 [v for j, v in enumerate(units) if j != i], half_space
             )
-            nearest.append(min(np.sum((u - v) ** 2) for v in others))
-        found.append(np.mean(nearest) if per_neuron else min(nearest))
-    return np.mean(found)
+            nearest.append(min(np.linalg.norm(u - v) for v in others))
+        found.append(np.array(nearest))
+    return found
 
 
 def gram_log_determinant(

@@ -30,15 +30,26 @@ def grouped_units(
     Raises:
         ValueError: If the kernel does not have the axes or groups.
     """
+    return by_group(directions_of(weights, neuron_axis, groups), groups)
+
+
+def directions_of(
+    weights: Tensor, neuron_axis: int | tuple[int, ...], groups: int
+) -> Tensor:
+    """Returns what `grouped_units` does, side by side: `(dim, N)`."""
     columns = neuron_columns(float_tensor(weights), check_axes(neuron_axis))
     groups = check_integer("groups", groups, at_least=1)
-    dim, num_neurons = ops.shape(columns)
-    check_groups(groups, num_neurons)
-    units = unit_columns(columns)
+    check_groups(groups, ops.shape(columns)[1])
+    return unit_columns(columns)
+
+
+def by_group(part: Tensor, groups: int) -> Tensor:
+    """Moves the blocks of the last axis to the front."""
     if groups == 1:
-        return units[None]
-    stack = ops.reshape(units, (dim, groups, num_neurons // groups))
-    return ops.transpose(stack, (1, 0, 2))
+        return part[None]
+    *leading, size = ops.shape(part)
+    stack = ops.reshape(part, (*leading, groups, size // groups))
+    return ops.moveaxis(stack, -2, 0)
 
 
 def have_direction(units: Tensor) -> Tensor:
