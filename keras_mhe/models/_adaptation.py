@@ -97,7 +97,7 @@ def lack_a_gap(regularizer: KerasObject, dim: int) -> list[KerasObject]:
     return [
         term
         for term in terms_of(regularizer)
-        if getattr(term, "units", None) == "gap" and term.power >= dim - 1
+        if getattr(term, "units", None) == "gap" and not term.has_gap(dim)
     ]
 
 

@@ -43,10 +43,14 @@ class CompressiveMHE(NeuronRegularizer):
         neuron_axis: As for `keras_mhe.MHE`. Defaults to `-1`.
         groups: As for `keras_mhe.MHE`. Defaults to `1`.
         block_size: As for `keras_mhe.MHE`. Defaults to `"auto"`.
+        units: `"energy"`, or `"gap"` of the projected neurons, see
+            `keras_mhe.ops.compressive_energy`. Defaults to `"energy"`.
 
     Raises:
-        ValueError: On construction, if an argument is outside its range; on
-            the call, if the kernel does not have the axes or groups.
+        ValueError: On construction, if an argument is outside its range, or
+            for gaps of angles in full space, where no minimum is proven; on
+            the call, if the kernel does not have the axes or groups, or for
+            gaps if projected neurons have `power + 1` entries or fewer.
 
     Call arguments:
         x: The kernel, a float tensor of rank 2 or more.
@@ -83,6 +87,7 @@ class CompressiveMHE(NeuronRegularizer):
         neuron_axis: int | tuple[int, ...] = -1,
         groups: int = 1,
         block_size: int | str = "auto",
+        units: str = "energy",
     ) -> None:
         self.strength = check_real("strength", strength, at_least=0)
         self.projection = check_choice("projection", projection, KINDS)
@@ -95,7 +100,13 @@ class CompressiveMHE(NeuronRegularizer):
         self.seed = check_integer("seed", seed, at_least=0)
         self.draw = check_integer("draw", draw, at_least=0)
         self.form = EnergyForm(
-            power, distance, half_space, neuron_axis, groups, block_size
+            power,
+            distance,
+            half_space,
+            neuron_axis,
+            groups,
+            block_size,
+            units=units,
         )
 
     def term(self, x: Tensor) -> Tensor:
@@ -103,6 +114,10 @@ class CompressiveMHE(NeuronRegularizer):
         arguments = self.get_config()
         del arguments["strength"]
         return self.strength * compressive_energy(x, **arguments)
+
+    def has_gap(self, dim: int) -> bool:
+        """Returns whether random neurons, projected, have a finite energy."""
+        return self.form.power < min(dim, self.dim) - 1
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments as plain JSON values."""
@@ -115,5 +130,5 @@ class CompressiveMHE(NeuronRegularizer):
             "rate": self.rate,
             "seed": self.seed,
             "draw": self.draw,
-            **self.form.get_config("epsilon", "units"),
+            **self.form.get_config("epsilon"),
         }

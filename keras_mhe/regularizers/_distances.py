@@ -4,8 +4,9 @@ from typing import Any
 
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
-from keras_mhe._validation import check_block_size, check_real
+from keras_mhe._validation import check_block_size, check_choice
 from keras_mhe.ops import gram_log_determinant, uniformity
+from keras_mhe.ops._pairs.form import UNITS
 from keras_mhe.ops._relatives.gaussian import GaussianPotential
 from keras_mhe.regularizers._relative import Relative
 
@@ -14,7 +15,8 @@ from keras_mhe.regularizers._relative import Relative
 class GramDeterminant(Relative):
     """Widens the volume that the neurons span (MGD).
 
-    Adds `-strength * gram_log_determinant(kernel, ...)` to the loss.
+    Adds `-strength * gram_log_determinant(kernel, ...)` to the loss. It has no
+    `units="gap"`: the mean logarithm of random neurons has no closed form.
 
     Args:
         strength: Real number >= 0. The published program does not divide by
@@ -87,10 +89,13 @@ class Uniformity(Relative):
         neuron_axis: As for `keras_mhe.MHE`. Defaults to `-1`.
         groups: As for `keras_mhe.MHE`. Defaults to `1`.
         block_size: As for `keras_mhe.MHE`. Defaults to `"auto"`.
+        units: `"energy"`, the logarithm itself, or `"gap"`, as for
+            `keras_mhe.MHE`. Defaults to `"energy"`.
 
     Raises:
         ValueError: On construction, if an argument is outside its range; on
-            the call, if the kernel does not have the axes or groups.
+            the call, if the kernel does not have the axes or groups, or for
+            gaps if its neurons have one entry.
 
     Call arguments:
         x: The kernel, or features, a float tensor of rank 2 or more.
@@ -107,7 +112,7 @@ class Uniformity(Relative):
         arXiv:2005.10242. See `keras_mhe.ops.uniformity`.
     """
 
-    own = ("precision", "block_size")
+    own = ("precision", "block_size", "units")
 
     def __init__(
         self,
@@ -118,10 +123,12 @@ class Uniformity(Relative):
         neuron_axis: int | tuple[int, ...] = -1,
         groups: int = 1,
         block_size: int | str = "auto",
+        units: str = "energy",
     ) -> None:
         super().__init__(strength, half_space, neuron_axis, groups)
         self.precision = GaussianPotential(precision).precision
         self.block_size = check_block_size(block_size)
+        self.units = check_choice("units", units, UNITS)
 
     def value(self, x: Tensor, **arguments: Any) -> Tensor:
         """Returns the uniformity, low for what is well spread."""

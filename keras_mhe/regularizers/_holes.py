@@ -30,6 +30,9 @@ class Polarization(_Holes):
     that is the lowest, so there the term is a constant; it is meant for more
     neurons than dimensions.
 
+    It has no `units="gap"`: holes among random neurons have no level in closed
+    form.
+
     Args:
         strength: Real number >= 0. The published program has 1 for hidden
             layers (in half space) and 10 for the classifier. Defaults to
@@ -98,6 +101,9 @@ class Covering(_Holes):
     all of them**, at the squared distance 2 wherever they are. In half space
     no hole is larger, so there the term is a constant; it is meant for more
     neurons than dimensions.
+
+    It has no `units="gap"`: holes among random neurons have no level in closed
+    form.
 
     Args:
         strength: Real number >= 0. The published program has 0.01 for hidden

@@ -207,6 +207,10 @@ class MHE(NeuronRegularizer):
         measure = _MEASURES[self.units]
         return self.strength * measure(x, self.form, anchors, others)
 
+    def has_gap(self, dim: int) -> bool:
+        """Returns whether random neurons have a finite energy."""
+        return self.form.power < dim - 1
+
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments as plain JSON values."""
         return {"strength": self.strength, **self.form.get_config()}

@@ -34,6 +34,9 @@ class Separation(_Nearest):
     Adds `-strength * separation(kernel, ...)` to the loss, which is at least
     `-4 * strength`.
 
+    It has no `units="gap"`: the level of random neurons is another integral for
+    each number of neurons that live.
+
     Args:
         strength: Real number >= 0. The published program has 0.1 for hidden
             layers, whose nearest pair it counts twice in half space, and 1
@@ -97,6 +100,9 @@ class MinimalAngles(_Nearest):
     Adds `-strength * minimal_angles(kernel, ...)` to the loss, in radians, so
     at least `-pi * strength`.
 
+    It has no `units="gap"`: the level of random neurons is another integral for
+    each number of neurons that live.
+
     Args:
         strength: Real number >= 0. The authors' default is 0.07, and 0.03 for
             networks with skip connections, in full space. Defaults to `1.0`.
@@ -138,6 +144,9 @@ class KoLeo(_Nearest):
     `Dense(64, activity_regularizer=KoLeo(0.1 * 256, neuron_axis=0))` for
     batches of 256, since Keras divides the terms of activities by the size of
     the batch.
+
+    It has no `units="gap"`: the level of random neurons is another integral for
+    each number of neurons that live.
 
     Args:
         strength: Real number >= 0; DINOv2 has 0.1. Defaults to `1.0`.

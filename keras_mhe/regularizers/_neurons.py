@@ -41,6 +41,10 @@ class NeuronRegularizer(SummableRegularizer):
         """Returns the term of the kernel `x`."""
         raise NotImplementedError
 
+    def has_gap(self, dim: int) -> bool:
+        """Returns whether neurons of `dim` entries have a gap."""
+        return dim > 1
+
     def left_out(self, x: Tensor, reason: str) -> Tensor:
         """Returns 0 in place of the term, and warns the first time."""
         if not self._has_warned:

@@ -10,6 +10,7 @@ from keras_mhe.ops import (
     compressive_energy,
     covering,
     gram_log_determinant,
+    hyperspherical_gap,
     koleo,
     minimal_angles,
     polarization,
@@ -207,6 +208,69 @@ def test_half_precision_is_computed_in_float32(function, dtype):
     rounded = ops.convert_to_numpy(ops.cast(ops.cast(kernel, dtype), "float32"))
     exact = value_and_grad(function, rounded)
     assert found.value == pytest.approx(exact.value, rel=1e-5)
+
+
+def gap_of_uniformity(kernel, lowest, half_space=False, precision=2.0):
+    """By float64 loops, with the level of random pairs by quadrature."""
+    (dim, size), angles = kernel.shape, np.linspace(0.0, np.pi, 20_001)
+    weights = np.sin(angles) ** (dim - 2)
+    potential = np.exp(2.0 * precision * (np.cos(angles) - 1.0))
+    random = np.sum(weights * potential) / np.sum(weights)
+    if half_space:
+        own = np.exp(-4.0 * precision)
+        random = (2 * (size - 1) * random + own) / (2 * size - 1)
+    which = {"half_space": half_space, "precision": precision}
+    energy, lowest = (
+        numpy_forms.uniformity(one, **which) for one in (kernel, lowest)
+    )
+    return (energy - lowest) / (np.log(random) - lowest)
+
+
+@pytest.mark.parametrize(
+    ("lowest", "options"),
+    [
+        (np.eye(5) - 0.2, {"precision": 20.0}),
+        (np.concatenate([np.eye(3), -np.eye(3)], 1), {}),
+        (np.eye(9, 7), {"half_space": True, "precision": 0.5}),
+        (np.eye(2500, 32), {"half_space": True}),
+    ],
+    ids=["simplex", "cross-polytope", "lines", "wide"],
+)
+def test_uniformity_in_units_of_the_gap(lowest, options):
+    # Two groups, with dead neurons: the levels are those of the living.
+    both = [kernel_of(lowest.shape), kernel_of(lowest.shape)[:, ::-1]]
+    dead = np.zeros((len(lowest), 2))
+    kernel = np.concatenate([both[0], dead, both[1], dead], axis=1)
+    options = {**options, "groups": 2}
+    gap, energy = (
+        value_and_grad(
+            functools.partial(uniformity, units=units, **options), kernel
+        )
+        for units in ("gap", "energy")
+    )
+    del options["groups"]
+    expected = gap_of_uniformity(both[0], lowest, **options)
+    assert gap.value == pytest.approx(expected, rel=1e-3)
+    slope = np.max(gap.gradient) / np.max(energy.gradient)
+    np.testing.assert_allclose(
+        gap.gradient, slope * energy.gradient, atol=1e-5 * slope
+    )
+    optimum = uniformity(lowest.astype("float32"), units="gap", **options)
+    assert float(optimum) == pytest.approx(0.0, abs=1e-4)
+    assert float(uniformity(dead, units="gap")) == 0.0
+    with pytest.raises(ValueError, match="neurons of two entries or more"):
+        uniformity(kernel[:1], units="gap")
+
+
+def test_compressive_energy_in_units_of_the_gap():
+    options = {"units": "gap", "half_space": True}
+    # What is not projected has the gap of the kernel.
+    kernel = kernel_of((9, 5))
+    gap = compressive_energy(kernel, dim=9, **options)
+    assert float(gap) == float(hyperspherical_gap(kernel, half_space=True))
+    # Random projections make random directions of orthogonal neurons.
+    gap = compressive_energy(np.eye(60, 50), num_projections=99, **options)
+    assert float(gap) == pytest.approx(1.0, abs=0.03)
 
 
 @pytest.mark.parametrize("mode", [*MODES, *COMPILED])

@@ -9,6 +9,7 @@ import keras_mhe
 from keras_mhe import MHE, regularize
 from keras_mhe.layers import ArcFace
 from keras_mhe.ops import hyperspherical_gap
+from keras_mhe.regularizers import CompressiveMHE, Uniformity
 from support.tensors import as_float, total
 from support.ways import COMPILED_WAYS
 
@@ -51,10 +52,15 @@ def test_neurons_of_few_entries_keep_the_energy():
     model = keras.Sequential(
         [keras.Input((3,)), layers.Dense(5), layers.Dense(4)]
     )
+    gaps = CompressiveMHE(dim=3, units="gap") + Uniformity(units="gap")
+    rows = regularize(model, gaps)
+    expected = "CompressiveMHE(1, half) + Uniformity(1, gap)"
+    assert [row.regularizer for row in rows] == [expected, expected]
     rows = regularize(model, MHE(1.0, units="gap"))
     assert [row.regularizer for row in rows] == ["MHE(1)", "MHE(1, gap)"]
     note = "energy: neurons of 3 entries have no gap at this power"
-    assert [row.note for row in rows] == [note, ""]
+    replaced = f"replaced {expected}"
+    assert [row.note for row in rows] == [f"{replaced}; {note}", replaced]
     (first, second) = model.layers
     assert total(model.losses) == pytest.approx(
         as_float(MHE(1.0)(first.kernel))

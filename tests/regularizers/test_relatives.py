@@ -81,7 +81,7 @@ RELATIVES = {
     ),
     "Uniformity": (
         Uniformity,
-        {"precision": 3.0, "block_size": 3},
+        {"precision": 3.0, "block_size": 3, "units": "gap"},
         mhe_ops.uniformity,
         1,
     ),
@@ -223,6 +223,7 @@ def test_features_of_a_batch(kind, reference, way):
     [
         (Separation, {"strength": -1.0}, "`strength` must be a finite real"),
         (KoLeo, {"block_size": 0}, "`block_size` must be 'auto' or an int"),
+        (CompressiveMHE, {"units": "gaps"}, "`units` must be one of"),
         (Uniformity, {"precision": 21}, "`precision` must be a real number in"),
         (Polarization, {"starts": 0}, "`starts` must be an integer >= 1"),
         (Polarization, {"distance": "cos"}, "`distance` must be"),

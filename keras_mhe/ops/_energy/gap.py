@@ -1,6 +1,7 @@
 """The energy of a kernel in units of its own levels."""
 
 import math
+from typing import Any
 
 from keras import ops
 
@@ -103,23 +104,30 @@ def gap_of(
     rise = energy_of(weights, form, anchors, others, potential=form.rise)
     columns = neuron_columns(ops.stop_gradient(weights), form.neuron_axis)
     dim, num_neurons = ops.shape(columns)
-    living = ops.cast(num_neurons / form.groups, rise.dtype)
     if others is not None:
         columns = ops.take(columns, others, axis=1)
-    if form.epsilon == 0.0:
-        dtype = _numerics.computation_dtype(columns)
-        counts = Directions.of(ops.cast(columns, dtype), 0.0).counts
-        by_group = ops.reshape(counts, (form.groups, -1))
-        size = ops.cast(ops.shape(by_group)[1], counts.dtype)
-        share = ops.sum(by_group, axis=-1) / size
-        living = ops.round(living * share)
-    lowest, excess = levels_of_living(form, ops.reshape(living, (-1,)), dim)
+    living = living_neurons(columns, form)
+    if others is not None:
+        drawn = ops.cast(ops.shape(columns)[1], living.dtype)
+        living = ops.round(living * ops.cast(num_neurons, drawn.dtype) / drawn)
+    lowest, excess = levels_of_living(form, living, dim)
     # No neurons that meet have no energy, and 0 is their minimum.
     return (rise - lowest) / excess
 
 
+def living_neurons(columns: Tensor, form: EnergyForm) -> Tensor:
+    """Returns how many columns of each group count, shape `(groups,)`."""
+    dtype = _numerics.computation_dtype(columns)
+    directions = Directions.of(ops.cast(columns, dtype), form.epsilon)
+    return ops.sum(ops.reshape(directions.counts, (form.groups, -1)), axis=-1)
+
+
 def levels_of_living(
-    form: EnergyForm, living: Tensor, dim: int
+    form: EnergyForm,
+    living: Tensor,
+    dim: int,
+    potential: Any = None,
+    random: float = math.nan,
 ) -> tuple[Tensor, Tensor]:
     """Proven minimum, and what random directions have above it.
 
@@ -130,16 +138,20 @@ def levels_of_living(
         living: Neurons of each group that count, a float tensor of shape
             `(groups,)`; the levels are those of as many.
         dim: Int >= 2, dimension of the neurons.
+        potential: `None` for the rise of the form, or what has the methods of
+            a `Potential`: in full space convex in the cosine, in half space
+            `f(c) + f(-c)` increasing and convex in its square.
+        random: Its mean over pairs of random directions, with `potential`.
 
     Returns:
-        Two scalar tensors: the minimum above the energy of orthogonal
-        pairs, and the difference of the levels. 0 and 1 if no neurons
-        meet.
+        Two scalar tensors: the minimum of the mean over all pairs of all
+        groups, and the difference of the levels. 0 and 1 if no neurons meet.
 
     Raises:
         ValueError: If random directions have no finite energy.
     """
-    random = mean_rise(form.potential, dim)
+    if potential is None:
+        potential, random = form.rise, mean_rise(form.potential, dim)
     if math.isinf(random):
         raise ValueError(
             "A gap needs a finite energy of random directions, so `power` "
@@ -151,18 +163,18 @@ def levels_of_living(
     meet = living > 1.0
     count = ops.where(meet, living, 2.0)
 
-    def rise(cosine: Tensor) -> Tensor:
+    def value(cosine: Tensor) -> Tensor:
         if isinstance(cosine, float):
-            return form.rise.value(cosine)
-        return form.rise.value_and_slope(cosine)[0]
+            return potential.value(cosine)
+        return potential.value_and_slope(cosine)[0]
 
-    lowest = lowest_pair(form, count, dim, rise, ops)
+    lowest = lowest_pair(form, count, dim, value, ops)
     excess = random - lowest
     pairs = count * (count - 1.0)
     if form.half_space:
         # Pairs of a neuron and its own opposite are the same for all.
         share = (2.0 * count - 2.0) / (2.0 * count - 1.0)
-        own = form.rise.value(-1.0) / (2.0 * count - 1.0)
+        own = potential.value(-1.0) / (2.0 * count - 1.0)
         lowest, excess = share * lowest + own, share * excess
         pairs = 2.0 * count * (2.0 * count - 1.0)
     pairs = ops.where(meet, pairs, 0.0)

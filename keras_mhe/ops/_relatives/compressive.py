@@ -13,6 +13,7 @@ from keras_mhe._validation import (
     check_real,
 )
 from keras_mhe.ops._energy.energy import energy_of
+from keras_mhe.ops._energy.gap import gap_of
 from keras_mhe.ops._pairs.form import EnergyForm
 from keras_mhe.ops._pairs.neurons import (
     float_tensor,
@@ -42,6 +43,7 @@ def compressive_energy(
     neuron_axis: int | tuple[int, ...] = -1,
     groups: int = 1,
     block_size: int | str = "auto",
+    units: str = "energy",
 ) -> Tensor:
     """Mean hyperspherical energy of the neurons `P w` for projections `P`.
 
@@ -72,6 +74,11 @@ def compressive_energy(
         neuron_axis: As in `hyperspherical_energy`. Defaults to `-1`.
         groups: As in `hyperspherical_energy`. Defaults to `1`.
         block_size: As in `hyperspherical_energy`. Defaults to `"auto"`.
+        units: `"energy"`, or `"gap"`, the `hyperspherical_gap` of the
+            projected neurons: 0 at the proven minimum in `dim` dimensions, 1
+            for random directions there. Random projections make random
+            directions of orthogonal neurons; a gap below 1 is a fit to these
+            projections. Defaults to `"energy"`.
 
     Returns:
         Scalar float32 tensor (float64 for float64 weights). Its gradient can
@@ -79,7 +86,7 @@ def compressive_energy(
 
     Raises:
         ValueError: If an argument is outside its range, or the kernel does
-            not have the axes or groups.
+            not have the axes or groups; for gaps as `hyperspherical_gap`.
 
     Numerics:
         Degenerate neurons as in `hyperspherical_energy`.
@@ -109,7 +116,13 @@ def compressive_energy(
         a function of seed, draw and weights.
     """
     form = EnergyForm(
-        power, distance, half_space, neuron_axis, groups, block_size
+        power,
+        distance,
+        half_space,
+        neuron_axis,
+        groups,
+        block_size,
+        units=units,
     )
     kind = check_choice("projection", projection, KINDS)
     dim = check_integer("dim", dim, at_least=2)
@@ -144,4 +157,5 @@ def compressive_energy(
     inner = dataclasses.replace(
         form, neuron_axis=-1, groups=count * form.groups
     )
-    return energy_of(columns, inner)
+    measure = gap_of if form.units == "gap" else energy_of
+    return measure(columns, inner)
