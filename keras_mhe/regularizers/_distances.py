@@ -4,7 +4,7 @@ from typing import Any
 
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
-from keras_mhe._validation import check_block_size, check_choice
+from keras_mhe._validation import check_block_size, check_choice, check_real
 from keras_mhe.ops import gram_log_determinant, uniformity
 from keras_mhe.ops._pairs.form import UNITS
 from keras_mhe.ops._relatives.gaussian import GaussianPotential
