@@ -207,7 +207,7 @@ def test_private_keras_is_not_used():
 
 #: Lower layers first; a file imports from its own and from lower ones.
 LAYERS = (
-    ("_typing",),
+    ("_typing", "_repr"),
     ("_numerics", "_validation", "_registration", "_backend"),
     ("_figure", "_files", "_text", "_compilation"),
     ("ops",),
