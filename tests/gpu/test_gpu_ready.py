@@ -291,6 +291,7 @@ FUNCTIONS = {
     ),
     "gram_log_determinant": of_kernel(mhe_ops.gram_log_determinant),
     "hyperspherical_energy": of_kernel(mhe_ops.hyperspherical_energy),
+    "hyperspherical_gap": of_kernel(mhe_ops.hyperspherical_gap),
     "koleo": of_kernel(mhe_ops.koleo),
     "limit_spectral_norm": beside_kernel(
         lambda kernel: mhe_ops.limit_spectral_norm(kernel, 1)

@@ -109,7 +109,7 @@ def uniformity(
         Zero neurons, memory, tiles and devices as in `hyperspherical_energy`,
         whose cost it has. Equal neurons exert no force, and no force is large.
 
-        The gap is right to some `1e-7 * dim / t**2`, which is 1e-3 at 25,088
+        The gap is right to some `3e-7 * dim / t**2`, which is 2e-3 at 25,088
         entries. Its levels are those of as many neurons as live.
 
     Example:
