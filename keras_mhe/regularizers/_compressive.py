@@ -1,5 +1,6 @@
 """Compressive Minimum Hyperspherical Energy as a Keras regularizer."""
 
+from operator import attrgetter
 from typing import Any
 
 from keras_mhe._registration import register
@@ -69,6 +70,9 @@ class CompressiveMHE(NeuronRegularizer):
         Energy", CVPR 2020, arXiv:1906.04892. See `keras_mhe.ops.
         compressive_energy` for the differences.
     """
+
+    half_space = property(attrgetter("form.half_space"))
+    units = property(attrgetter("form.units"))
 
     def __init__(
         self,

@@ -122,7 +122,7 @@ def minimal_angles(
         >>> import numpy as np
         >>> from keras_mhe.ops import minimal_angles
         >>> angle = float(minimal_angles(np.eye(3, dtype="float32")))
-        >>> round(np.degrees(angle), 3)
+        >>> round(float(np.degrees(angle)), 3)
         90.0
 
     References:
