@@ -59,7 +59,7 @@ CASES = {
 #: A case, how it trains, and the dtype policy.
 TRAINED = [
     *((case, "default", "float32") for case in CASES),
-    ("Conv2D", "eager", "float32"),
+    *(("Conv2D", way, "float32") for way in WAYS if way != "default"),
     ("Conv2D", "default", "mixed_float16"),
     ("Dense", "default", "mixed_bfloat16"),
 ]

@@ -13,7 +13,8 @@ import jax
 import keras
 import numpy as np
 
-from keras_mhe.ops import _pairs, hyperspherical_energy
+from keras_mhe.ops import hyperspherical_energy
+from keras_mhe.ops._pairs import sums
 from support import distributed_model
 from support.distributed_model import BLOCK_SIZE, CLASSES, DIM
 
@@ -82,7 +83,7 @@ def compare(name, form):
     elif name != "half":  # As a callback computes it, outside of a step.
         step = jax.jit(step)
     spies = [
-        mock.patch.object(_pairs, table, wraps=getattr(_pairs, table))
+        mock.patch.object(sums, table, wraps=getattr(sums, table))
         for table in ("sharded_table_of_all_pairs", "sharded_table_of_anchors")
     ]
     with distribution.scope(), spies[0] as pairs, spies[1] as anchors:
