@@ -7,13 +7,9 @@ from keras_mhe import _backend
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
 from keras_mhe._validation import check_choice, check_real
-from keras_mhe.ops._energy.energy import energy_of
-from keras_mhe.ops._energy.gap import gap_of
+from keras_mhe.ops._energy.gap import measure_of
 from keras_mhe.ops._pairs.form import EnergyForm
 from keras_mhe.regularizers._neurons import NeuronRegularizer
-
-#: What `units` measure.
-_MEASURES = {"energy": energy_of, "gap": gap_of}
 
 
 @register("MHE")
@@ -204,8 +200,7 @@ class MHE(NeuronRegularizer):
         others: Tensor | None = None,
     ) -> Tensor:
         """Returns `strength` times the energy or gap of the kernel `x`."""
-        measure = _MEASURES[self.units]
-        return self.strength * measure(x, self.form, anchors, others)
+        return self.strength * measure_of(x, self.form, anchors, others)
 
     def has_gap(self, dim: int) -> bool:
         """Returns whether random neurons have a finite energy."""

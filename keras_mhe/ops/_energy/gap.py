@@ -93,6 +93,17 @@ def hyperspherical_gap(
     return gap_of(weights, form, anchors, others)
 
 
+def measure_of(
+    weights: Tensor,
+    form: EnergyForm,
+    anchors: Tensor | None = None,
+    others: Tensor | None = None,
+) -> Tensor:
+    """The energy or the gap of a form, as its units say."""
+    measure = gap_of if form.units == "gap" else energy_of
+    return measure(weights, form, anchors, others)
+
+
 def gap_of(
     weights: Tensor,
     form: EnergyForm,

@@ -1,8 +1,8 @@
 """Sums of a potential over pairs of directions, with their gradients.
 
 What stands here is which pairs there are, in full and in half space, and how
-many. How their table is cut into tiles is the business of `_tiles`, and of
-`_shards` for columns on several devices.
+many. How their table is cut into tiles is the business of `tiles`, and of
+`shards` for columns on several devices.
 """
 
 from typing import Any

@@ -12,8 +12,7 @@ from keras_mhe._validation import (
     check_integer,
     check_real,
 )
-from keras_mhe.ops._energy.energy import energy_of
-from keras_mhe.ops._energy.gap import gap_of
+from keras_mhe.ops._energy.gap import measure_of
 from keras_mhe.ops._pairs.form import EnergyForm
 from keras_mhe.ops._pairs.neurons import (
     float_tensor,
@@ -157,5 +156,4 @@ def compressive_energy(
     inner = dataclasses.replace(
         form, neuron_axis=-1, groups=count * form.groups
     )
-    measure = gap_of if form.units == "gap" else energy_of
-    return measure(columns, inner)
+    return measure_of(columns, inner)
