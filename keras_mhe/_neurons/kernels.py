@@ -202,9 +202,10 @@ def places_of(name: str, layer: KerasObject) -> Iterator[Place]:
         return
     try:
         found = kernel_axes(layer)
-    except AttributeError:  # Of a kernel that tells how many groups there are.
-        if layer.built:
-            raise
+    except (AttributeError, ValueError) as error:
+        # Some functions of a layer need its weights.
+        if layer.built or isinstance(error, ValueError):
+            raise _misfit("", layer, error) from error
         yield Place(name, layer, reason=_NOT_BUILT)
         return
     if not found:
@@ -241,12 +242,16 @@ def _kernel(
         check_groups(axes.groups, num_neurons)
         axes.regularizer(layer)
     except (AttributeError, ValueError) as error:
-        raise ValueError(
-            f"What `register_neurons` was told of {axes.path!r} must fit the "
-            f"{type(layer).__name__} layer {layer.name!r}. Received: {error}"
-        ) from error
+        raise _misfit(f" of {axes.path!r}", layer, error) from error
     return NeuronKernel(
         name, variable, axes.neuron_axis, axes.groups, layer, axes.path
+    )
+
+
+def _misfit(weight: str, layer: KerasObject, error: Exception) -> ValueError:
+    return ValueError(
+        f"What `register_neurons` was told{weight} must fit the "
+        f"{type(layer).__name__} layer {layer.name!r}. Received: {error}"
     )
 
 

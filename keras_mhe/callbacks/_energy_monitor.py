@@ -104,8 +104,8 @@ class EnergyMonitor(keras.callbacks.Callback):  # type: ignore[misc]
         kernels = neuron_kernels(self.model)
         if not kernels:
             raise ValueError(
-                "EnergyMonitor needs a built model with at least one dense, "
-                "convolution, embedding or recurrent kernel. "
+                "EnergyMonitor needs a built model with at least one kernel "
+                "that `keras_mhe.analysis.neuron_kernels` finds. "
                 f"Received: model {self.model.name!r}, which has none."
             )
         names = [kernel.name for kernel in kernels]
