@@ -101,6 +101,19 @@ def lack_a_gap(regularizer: KerasObject, dim: int) -> list[KerasObject]:
     ]
 
 
+def of_last_axis(
+    regularizer: KerasObject, axes: KernelAxes
+) -> list[KerasObject]:
+    """Returns published terms, if neurons are not on the last axis alone."""
+    if (axes.neuron_axis, axes.groups) == (-1, 1):
+        return []
+    return [
+        term
+        for term in neuron_terms_of(regularizer)
+        if "neuron_axis" not in term.get_config()
+    ]
+
+
 def _with_axes(
     term: KerasObject, axes: KernelAxes, dim: int | None
 ) -> KerasObject:
@@ -127,7 +140,10 @@ def _name(term: KerasObject) -> str:
     if not isinstance(term, NeuronRegularizer):
         return name
     config = term.get_config()
-    words = [f"{config['strength']:g}"] if "strength" in config else []
+    form = getattr(term, "form", None)
+    if form is not None:  # Published terms have the names of the program.
+        config |= form.get_config()
+    words = [f"{term.strength:g}"]
     if config.get("power", 2) != 2:
         words.append(f"power {config['power']:g}")
     if config.get("distance") == "angular":
@@ -136,4 +152,4 @@ def _name(term: KerasObject) -> str:
         words.append("half")
     if config.get("units") == "gap":
         words.append("gap")
-    return f"{name}({', '.join(words)})" if words else name
+    return f"{name}({', '.join(words)})"

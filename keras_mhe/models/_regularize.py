@@ -22,6 +22,7 @@ from keras_mhe.models._adaptation import (
     idle_terms,
     lack_a_gap,
     names,
+    of_last_axis,
     present,
     put,
     weights_of,
@@ -64,7 +65,9 @@ def regularize(
             inner layers are known only then, or that hold no regularizer.
         regularizer: A Keras regularizer, or a sum. Those of this library get
             the right `neuron_axis` and `groups`, whatever theirs are; others
-            are put on as they are. Where neurons have `power + 1` entries or
+            are put on as they are, and so are published terms, whose neurons
+            are on the last axis: the note says where those of the layer are
+            not. Where neurons have `power + 1` entries or
             fewer, `MHE(units="gap")` becomes `MHE(units="energy")`, and the
             note says so.
         layers: `None` for all, or a sequence of names of layers or of what
@@ -242,6 +245,10 @@ def _notes(
     if place.kernel is not None and lack_a_gap(wanted, place.kernel.dim):
         entries = f"neurons of {place.kernel.dim} entries"
         notes.append(f"energy: {entries} have no gap at this power")
+    assert place.axes is not None
+    fixed = of_last_axis(regularizer, place.axes)
+    if fixed:
+        notes.append(f"{names(fixed)} takes the last axis for the neurons")
     if neuron_terms and place.num_neurons > _MANY_NEURONS:
         pairs = f"all pairs of {place.num_neurons:,} neurons"
         notes.append(f"slow: {pairs}; see `anchors`")

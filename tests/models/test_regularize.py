@@ -576,6 +576,17 @@ def test_table():
     assert rows[0].regularizer == "MHE(1, power 0, angular)"
 
 
+def test_published_terms_take_the_last_axis():
+    words = keras.layers.Embedding(5, 3)
+    model = keras.Sequential([keras.Input((4,)), words, keras.layers.Dense(2)])
+    hidden = MHE.from_reference("half_mhe", "a1")
+    output = MHE.from_reference("half_mhe", "2", output_layer=True)
+    first, last = regularize(model, hidden, output_layer=output)
+    assert first.regularizer == "PublishedMHE(0.1, power 1, angular, half)"
+    assert first.note.endswith(" takes the last axis for the neurons")
+    assert (last.regularizer, last.note) == ("PublishedMHE(10)", "")
+
+
 def test_added_regularizer_is_saved():
     both = AddedRegularizer(keras.regularizers.L2(0.5), MHE(2.0, power=1))
     copy = keras.saving.deserialize_keras_object(
