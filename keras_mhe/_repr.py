@@ -14,7 +14,8 @@ def call_of(thing: Any) -> str:
     """Returns the call that makes an object with a Keras configuration.
 
     It names the arguments that differ from their defaults, and those before
-    the `*` of a class of this library: `MHE(strength=1.0, half_space=True)`.
+    the `*` of a class of this library, if they are not `None`:
+    `MHE(strength=1.0, half_space=True)`.
     """
     values, parameters = _values(thing), _parameters(type(thing))
     is_ours = type(thing).__module__.split(".")[0] == "keras_mhe"
@@ -22,11 +23,14 @@ def call_of(thing: Any) -> str:
     has_leading = is_ours and kinds != {_LEADING}
     words = []
     for name, parameter in parameters.items():
+        if name not in values:
+            continue
+        value = values[name]
         is_leading = has_leading and parameter.kind is _LEADING
-        if name in values and (
-            is_leading or not _is_default(values[name], parameter.default)
+        if (is_leading and value is not None) or not _is_default(
+            value, parameter.default
         ):
-            words.append(f"{name}={_text(values[name])}")
+            words.append(f"{name}={_text(value)}")
     return f"{type(thing).__name__}({', '.join(words)})"
 
 

@@ -42,6 +42,7 @@ READS = {
     "RegularizerSum": "RegularizerSum(regularizers=[MHE(strength=1.0, "
     "power=0.0), L2(l2=0.001)])",
     "UnitSphere": "UnitSphere(radius=1.0)",
+    "MaxEnergy": "MaxEnergy(gap=0.5)",
     "MinimumEnergy": "MinimumEnergy(lengths=HeNormal(seed=2), "
     "neuron_axis=(0, 2), seed=SeedGenerator(seed=3, name='draws'))",
     "SphereFace2": "SphereFace2(units=5, margin=0.4, scale=40.0)",
