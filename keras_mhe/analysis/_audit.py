@@ -139,11 +139,11 @@ def audit(
     """Tells for each layer of a model how diverse its neurons are.
 
     Each kernel is measured with its own energy: that of its regularizer or
-    constraint, or of its head. A kernel without one has the paper's for its
-    place, of power 2 and Euclidean distances: in half space, or in full space
-    if it makes an output of the model, as `output_layer` of `regularize` finds
-    them. The column `form` says which. Arguments that are given hold for all
-    kernels.
+    constraint, or of its head, the first that there is. A kernel without one
+    has the paper's for its place, of power 2 and Euclidean distances: in half
+    space, or in full space if it makes an output of the model, as
+    `output_layer` of `regularize` finds them. The column `form` says which.
+    Arguments that are given hold for all kernels.
 
     Neurons of length 0 are left out. Works in tiles, so wide layers need no
     table of all pairs; 10,000 neurons of dimension 512 take seconds.
