@@ -19,7 +19,7 @@ from keras_mhe.ops._pairs.potentials import Potential
 UNITS = ("energy", "gap")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class EnergyForm:
     """An energy of neurons, as `hyperspherical_energy` names it.
 
@@ -79,6 +79,16 @@ class EnergyForm:
     def rise(self) -> Potential:
         """What a pair has above an orthogonal one, with all its digits."""
         return dataclasses.replace(self.potential, is_rise=True)
+
+    def __repr__(self) -> str:
+        """The power, and what differs from the defaults."""
+        words = [
+            f"{field.name}={getattr(self, field.name)!r}"
+            for field in dataclasses.fields(self)
+            if field.name == "power"
+            or getattr(self, field.name) != field.default
+        ]
+        return f"EnergyForm({', '.join(words)})"
 
     def get_config(self, *without: str) -> dict[str, Any]:
         """Returns the arguments as plain JSON values, `without` some."""
