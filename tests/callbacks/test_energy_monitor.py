@@ -121,7 +121,7 @@ def test_model_without_kernels():
     )
     model.compile("sgd", "mse")
     with pytest.raises(
-        ValueError, match=r"built model with at least one dense.*Received"
+        ValueError, match=r"built model with at least one kernel.*Received"
     ):
         model.fit(
             INPUTS, TARGETS[:, :1], verbose=0, callbacks=[EnergyMonitor()]
