@@ -34,8 +34,8 @@ class Separation(_Nearest):
     Adds `-strength * separation(kernel, ...)` to the loss, which is at least
     `-4 * strength`.
 
-    It has no `units="gap"`: the level of random neurons is another integral for
-    each number of neurons that live.
+    It has no `units="gap"`: the level of random neurons is a different integral
+    for each number of living neurons.
 
     Args:
         strength: Real number >= 0. The published program has 0.1 for hidden
@@ -100,8 +100,8 @@ class MinimalAngles(_Nearest):
     Adds `-strength * minimal_angles(kernel, ...)` to the loss, in radians, so
     at least `-pi * strength`.
 
-    It has no `units="gap"`: the level of random neurons is another integral for
-    each number of neurons that live.
+    It has no `units="gap"`: the level of random neurons is a different integral
+    for each number of living neurons.
 
     Args:
         strength: Real number >= 0. The authors' default is 0.07, and 0.03 for
@@ -145,8 +145,8 @@ class KoLeo(_Nearest):
     batches of 256, since Keras divides the terms of activities by the size of
     the batch.
 
-    It has no `units="gap"`: the level of random neurons is another integral for
-    each number of neurons that live.
+    It has no `units="gap"`: the level of random neurons is a different integral
+    for each number of living neurons.
 
     Args:
         strength: Real number >= 0; DINOv2 has 0.1. Defaults to `1.0`.
