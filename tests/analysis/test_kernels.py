@@ -40,14 +40,6 @@ def test_layer(name):
         np.testing.assert_allclose(energy, by_loops, rtol=1e-5)
 
 
-def test_shared_layer_counts_once():
-    shared = layers.Dense(4, name="shared")
-    inputs = keras.Input((4,))
-    inner = keras.Sequential([keras.Input((4,)), shared])
-    model = keras.Model(inputs, layers.add([shared(inputs), inner(inputs)]))
-    assert len(neuron_kernels(model)) == 1
-
-
 def test_model_without_kernels():
     model = keras.Sequential([keras.Input((4,)), layers.ReLU()])
     assert neuron_kernels(model) == []

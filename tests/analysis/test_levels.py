@@ -132,8 +132,6 @@ def test_small_gaps_of_wide_layers(form):
         ((5, 1), {}, "`dim` must be an integer >= 2. Received: dim=1."),
         ((5, 2.0), {}, "`dim` must be an integer >= 2. Received: dim=2.0."),
         ((5, 5), {"power": -1}, "`power` must be a finite real number >= 0."),
-        ((5, 5), {"distance": "l1"}, "`distance` must be one of"),
-        ((5, 5), {"half_space": 1}, "`half_space` must be True or False."),
     ],
 )
 def test_errors(level, sizes, arguments, message):

@@ -367,6 +367,8 @@ def test_int8(name, order):
         adapt(layer)
     (audited,) = keras_mhe.audit(model)
     kernel = merged(layer) if order == "LoRA first" else stored(layer)
+    expected = numpy_reference.energy(kernel, **CASES[name].axes)
+    assert audited.energy == pytest.approx(expected, rel=1e-5)
     layer.quantize("int8")
     (row,) = keras_mhe.audit(model)
     assert row.energy == pytest.approx(audited.energy, rel=0.03)

@@ -261,9 +261,10 @@ def test_shared_layers_in_two_models():
     assert not second.done
     assert second.note == f"shared: see {first.layer}"
     assert len(model.losses) == 1
+    assert len(keras_mhe.analysis.neuron_kernels(model)) == 1
 
 
-def test_frozen_layers_are_told():
+def test_frozen_and_quantized_layers_are_told():
     model = small_model()
     model.layers[0].trainable = False
     frozen, free = regularize(model, MHE(1.0))
@@ -272,15 +273,10 @@ def test_frozen_layers_are_told():
     assert len(model.losses) == 1
     model.layers[0].trainable = True
     assert len(model.losses) == 2
-
-
-def test_quantized_layers_are_left_alone():
-    model = small_model()
-    model.layers[0].quantize("int8")
+    model.layers[1].quantize("int8")
     first, second = regularize(model, MHE(1.0))
-    assert not first.done
-    assert "quantized" in first.note
-    assert second.done
+    assert (first.done, second.done) == (True, False)
+    assert "quantized" in second.note
 
 
 # Output layers.
@@ -490,9 +486,10 @@ def test_model_without_kernels():
         regularize(model, MHE(1.0))
 
 
-def test_randomness_goes_on_as_without_it():
+def test_randomness_and_names_go_on_as_without_it():
     def draws(with_regularizer):
         keras.utils.set_random_seed(5)
+        keras.utils.clear_session()  # Counters in the names of layers.
         model = keras.Sequential(
             [keras.Input((6,)), layers.Dense(5), layers.Dropout(0.5)]
         )
@@ -501,6 +498,7 @@ def test_randomness_goes_on_as_without_it():
         later = keras.Sequential(
             [keras.Input((6,)), layers.Dense(5), layers.Dropout(0.5)]
         )
+        assert later.layers[0].name == "dense_1"
         output = later(np.ones((1, 6), "float32"), training=True)
         return keras.ops.convert_to_numpy(output)
 
@@ -600,75 +598,45 @@ def test_added_regularizer_is_saved():
         as_float(MHE(2.0)(weights))
     )
     assert AddedRegularizer.from_config(alone.get_config()).before is None
+    for added in (None, 3):
+        with pytest.raises(ValueError, match=r"`added` must be|Could not"):
+            AddedRegularizer(None, added)
 
 
 # What readers of the code and users found.
 
 
-def test_automatic_names_go_on_by_one():
-    model = small_model()
-    again = keras.layers.Dense(2)
-    regularize(model, MHE(1.0))
-    later = keras.layers.Dense(2)
-    number = int(again.name.rpartition("_")[2]) + 1
-    assert later.name == f"dense_{number}"
-
-
-class OwnOutputs(keras.Model):
-    """Calls its last layers `outputs`, and has a matrix of its own."""
+class Twins(keras.Model):
+    """Has layers of one name, one in `outputs`, and a matrix of its own."""
 
     def __init__(self):
         super().__init__(name="own")
-        self.outputs = [layers.Dense(3, name="last")]
+        self.first = layers.Dense(5, name="dense")
+        self.outputs = [layers.Dense(4, name="dense")]
 
     def build(self, input_shape):
         self.matrix = self.add_weight(shape=(input_shape[-1], 4))
-        self.outputs[0].build((None, 4))
+        self.first.build((None, 4))
+        self.outputs[0].build((None, 5))
 
     def call(self, inputs):
-        return self.outputs[0](inputs @ self.matrix)
+        return self.outputs[0](self.first(inputs @ self.matrix))
 
 
-def test_subclassed_model_with_outputs_and_weights_of_its_own():
-    model = OwnOutputs()
-    model.build((None, 6))
-    rows = regularize(model, MHE(1.0), output_layer=MHE(10.0))
-    assert [(row.layer, row.done, row.note) for row in rows] == [
-        (
-            "own",
-            False,
-            "neurons of OwnOutputs are not known: see `register_neurons`",
-        ),
-        ("last", True, "last in model.layers"),
-    ]
-    footer = str(keras_mhe.audit(model)).splitlines()[-1]
-    assert footer == "Layers whose neurons are not known: own."
-
-
-class Twins(keras.Model):
-    """Two layers of the same name."""
-
-    def __init__(self):
-        super().__init__()
-        self.first = layers.Dense(5, name="dense")
-        self.second = layers.Dense(4, name="dense")
-
-    def call(self, inputs):
-        return self.second(self.first(inputs))
-
-
-def test_layers_of_the_same_name():
+def test_weights_of_the_model_and_layers_of_the_same_name():
     model = Twins()
-    model(np.ones((1, 6), "float32"))
-    rows = regularize(model, MHE(1.0), layers=["dense#2"])
-    assert [(row.layer, row.done) for row in rows] == [
-        ("dense", False),
-        ("dense#2", True),
+    model.build((None, 6))
+    rows = regularize(model, "l2", layers=["dense#2"], output_layer=MHE(10.0))
+    unknown = "neurons of Twins are not known: see `register_neurons`"
+    assert [(row.layer, row.done, row.note) for row in rows] == [
+        ("own", False, unknown),
+        ("dense", False, "left out"),
+        ("dense#2", True, "last in model.layers"),
     ]
-    assert [row.layer for row in keras_mhe.audit(model)] == [
-        "dense",
-        "dense#2",
-    ]
+    audit = keras_mhe.audit(model)
+    assert [row.layer for row in audit] == ["dense", "dense#2"]
+    footer = "Layers whose neurons are not known: own."
+    assert str(audit).splitlines()[-1] == footer
 
 
 @pytest.mark.parametrize("model", ["model.keras", layers.Dense(3), None])
@@ -680,12 +648,6 @@ def test_what_is_no_model(model):
     ):
         with pytest.raises(ValueError, match="`model` must be a Keras model"):
             call()
-
-
-@pytest.mark.parametrize("added", [None, 3])
-def test_added_regularizer_needs_one(added):
-    with pytest.raises(ValueError, match=r"`added` must be|Could not"):
-        AddedRegularizer(None, added)
 
 
 def test_a_regularizer_that_other_weights_share():

@@ -91,13 +91,6 @@ def test_moved_projections_do_what_they_are_for():
     assert errors[2] < errors[1] < errors[0]
 
 
-def test_neurons_that_are_short_enough_are_not_projected():
-    kernel = random_array(5, 6)
-    assert compressed(kernel, dim=5).value == pytest.approx(
-        evaluate(kernel, half_space=True).value, rel=1e-6
-    )
-
-
 @pytest.mark.parametrize("kind", ["adversarial", "angle_preserving"])
 @pytest.mark.parametrize("half_space", [False, True])
 def test_equal_neurons_leave_projections_finite(kind, half_space):

@@ -141,7 +141,6 @@ def test_half_precision(dtype):
     [
         ({"distance": "angular"}, "proven minimum, and angles in full space"),
         ({"power": 4}, "`power` below 4, .* Received: power=4.0, dimension 5"),
-        ({"groups": 4}, "`groups` must divide"),
     ],
 )
 def test_what_has_no_gap(form, message):

@@ -307,7 +307,6 @@ def test_angles_have_all_digits_near_their_ends():
     ("function", "arguments", "message"),
     [
         (uniformity, {"precision": 21}, "`precision` must be a real number in"),
-        (uniformity, {"groups": 4}, "`groups` must divide"),
         (separation, {"per_neuron": 1}, "`per_neuron` must be True or False"),
         (gram_log_determinant, {"epsilon": 0}, "`epsilon` must be a finite"),
         (polarization, {"starts": 0}, "`starts` must be an integer >= 1"),

@@ -91,11 +91,3 @@ def test_features(way):
     expected = as_float(hyperspherical_gap(features, neuron_axis=0)) / 16
     found = model.evaluate(INPUTS, 0.0 * features, batch_size=16, verbose=0)
     assert found == pytest.approx(expected, rel=1e-4)
-
-
-def test_saved_and_loaded(tmp_path):
-    model = narrow_and_wide()
-    regularize(model, MHE(0.5, half_space=True, units="gap"))
-    model.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
-    assert total(loaded.losses) == pytest.approx(total(model.losses), rel=1e-6)

@@ -17,27 +17,13 @@ def attention(**arguments):
     return lambda inputs: layer(inputs, inputs)
 
 
-def separable(**arguments):
-    return layers.SeparableConv2D(5, 2, depth_multiplier=3, **arguments)
-
-
-KERNEL, DEPTHWISE = "kernel_regularizer", "depthwise_regularizer"
-WITHIN_CHANNEL = {"neuron_axis": (-2, -1), "groups": 2}
-BY_HEAD = {"neuron_axis": (1, 2), "groups": 4}
+KERNEL = "kernel_regularizer"
 #: A layer, its input's shape, the argument that takes the regularizer, where
 #: the neurons are, and the shapes of the kernels that it regularizes.
 CASES = {
     "Dense": (
         lambda **r: layers.Dense(5, **r), (4,), KERNEL,
         {}, [(4, 5)],
-    ),
-    "Conv1D": (
-        lambda **r: layers.Conv1D(5, 3, **r), (6, 2), KERNEL,
-        {}, [(3, 2, 5)],
-    ),
-    "Conv3D": (
-        lambda **r: layers.Conv3D(5, 2, **r), (3, 3, 3, 1), KERNEL,
-        {}, [(2, 2, 2, 1, 5)],
     ),
     "grouped Conv2D": (
         lambda **r: layers.Conv2D(6, 2, groups=2, **r), (4, 4, 4), KERNEL,
@@ -47,21 +33,10 @@ CASES = {
         lambda **r: layers.Conv2DTranspose(4, 2, **r), (3, 3, 2), KERNEL,
         {"neuron_axis": -2}, [(2, 2, 4, 2)],
     ),
-    "DepthwiseConv1D": (
-        lambda **r: layers.DepthwiseConv1D(4, depth_multiplier=3, **r),
-        (6, 2), DEPTHWISE, WITHIN_CHANNEL, [(4, 2, 3)],
-    ),
     "DepthwiseConv2D": (
         lambda **r: layers.DepthwiseConv2D(2, depth_multiplier=3, **r),
-        (4, 4, 2), DEPTHWISE, WITHIN_CHANNEL, [(2, 2, 2, 3)],
-    ),
-    "SeparableConv2D depthwise": (
-        separable, (4, 4, 2), DEPTHWISE,
-        WITHIN_CHANNEL, [(2, 2, 2, 3)],
-    ),
-    "SeparableConv2D pointwise": (
-        separable, (4, 4, 2), "pointwise_regularizer",
-        {}, [(1, 1, 6, 5)],
+        (4, 4, 2), "depthwise_regularizer",
+        {"neuron_axis": (-2, -1), "groups": 2}, [(2, 2, 2, 3)],
     ),
     "Embedding": (
         lambda **r: layers.Embedding(6, 4, **r), (3,), "embeddings_regularizer",
@@ -73,15 +48,11 @@ CASES = {
     ),
     "MultiHeadAttention by head": (
         attention, (4, 8), KERNEL,
-        BY_HEAD, [(8, 4, 3)] * 3 + [(4, 3, 8)],
+        {"neuron_axis": (1, 2), "groups": 4}, [(8, 4, 3)] * 3 + [(4, 3, 8)],
     ),
     "LSTM": (
         lambda **r: layers.LSTM(3, **r), (4, 5), KERNEL,
         {"groups": 4}, [(5, 12)],
-    ),
-    "GRU": (
-        lambda **r: layers.GRU(3, **r), (4, 5), KERNEL,
-        {"groups": 3}, [(5, 9)],
     ),
 }  # fmt: skip
 

@@ -8,7 +8,7 @@ import pytest
 from keras import layers, ops, regularizers
 
 from keras_mhe import MHE
-from keras_mhe.regularizers import PublishedMHE, RegularizerSum
+from keras_mhe.regularizers import KoLeo, PublishedMHE, RegularizerSum
 from support.tensors import as_float, dtype_of, random_array
 
 KERNEL = random_array(4, 5)
@@ -23,7 +23,7 @@ def names(total):
     return [type(term).__name__ for term in total.regularizers]
 
 
-@pytest.mark.parametrize("ours", [MHE(0.5), PublishedMHE("mhe", "a1")])
+@pytest.mark.parametrize("ours", [MHE(0.5), PublishedMHE("mhe", "a1"), KoLeo()])
 def test_either_order(ours):
     for total, first in ((ours + L2, ours), (L2 + ours, L2)):
         assert isinstance(total, RegularizerSum)
