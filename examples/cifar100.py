@@ -333,8 +333,7 @@ def draw(model: Any, hidden: Any, classifier: Any, folder: Path) -> None:
     runs.save_figure(figure, folder / "training.png")
     pairs = {"angles": (hidden, WATCHED), "classifier": (classifier, OUTPUT)}
     for name, (before, watched) in pairs.items():
-        after = keras_mhe.audit(model, **watched)
-        figure = after.plot(before=before)
+        figure = keras_mhe.audit(model, **watched).plot(before=before)
         runs.save_figure(figure, folder / f"{name}.png")
 
 

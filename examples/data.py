@@ -73,9 +73,7 @@ def load_images(dataset: Dataset, data_dir: Path | None = None) -> Images:
     if data_dir.is_dir():
         paths = (path.relative_to(data_dir) for path in data_dir.rglob("*"))
         names = [path.as_posix() for path in paths]
-        return _read_parts(
-            data_dir, names, lambda name: open_file(data_dir / name)
-        )
+        return _read_parts(data_dir, names, lambda n: open_file(data_dir / n))
     try:
         with open_file(data_dir) as file, zipfile.ZipFile(file) as archive:
             # Reads the whole image, for only then its checksum is compared.
@@ -125,9 +123,8 @@ def _read_idx(path: Path) -> np.ndarray:
             start = 4 + shape.nbytes
             return np.frombuffer(content, "uint8", offset=start).reshape(shape)
         except Exception as error:  # Whatever damage makes them raise.
-            raise UserError(
-                f"{path} is no complete IDX file ({error}). Get it again."
-            ) from error
+            problem = f"{path} is no complete IDX file ({error})."
+            raise UserError(f"{problem} Get it again.") from error
 
 
 def _read_parts(
@@ -262,9 +259,8 @@ class ImageFiles:
         except UserError:
             raise
         except Exception as error:  # Whatever damage makes Pillow raise.
-            raise UserError(
-                f"{where} cannot be decoded ({error}). Get it again."
-            ) from error
+            problem = f"{where} cannot be decoded ({error})."
+            raise UserError(f"{problem} Get it again.") from error
         raise UserError(
             f"{where} must be an RGB or grey image of height {shape[0]} and "
             f"width {shape[1]}, received Pillow's mode {mode}, height "

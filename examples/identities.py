@@ -160,9 +160,8 @@ def _select_characters() -> list[list[Image.Image]]:
 def _draw_glyph(glyph: Image.Image, generator: Any) -> np.ndarray:
     """Draws a glyph turned by up to 10 degrees, and otherwise changed."""
     # The longer side has 18 to 21 pixels, so a square stays in the image.
-    turn, shear, side, x, y = generator.uniform(
-        [-0.17, -0.15, 18, 14, 14], [0.17, 0.15, 21, 18, 18]
-    )
+    ranges = [-0.17, -0.15, 18, 14, 14], [0.17, 0.15, 21, 18, 18]
+    turn, shear, side, x, y = generator.uniform(*ranges)
     zoom = max(glyph.size) / side
     cosine, sine = zoom * math.cos(turn), zoom * math.sin(turn)
     # Pillow asks for the place in the glyph of each pixel of the image.

@@ -432,11 +432,9 @@ def write_images(images: np.ndarray, folder: Path, epoch: int) -> None:
 METRIC = "classifier_score"
 #: All methods are watched by the same energy, whatever they train with.
 WATCHED = {
-    "power": 2,
-    "distance": "euclidean",
-    "half_space": False,
+    "power": 2, "distance": "euclidean", "half_space": False,
     "layers": ["discriminator"],
-}
+}  # fmt: skip
 PICTURES = {
     "training.png": {
         "classifier_score": "classifier score: larger is better",
@@ -477,9 +475,8 @@ def draw(history: Any, before: Any, folder: Path) -> None:
     """Draws the logs, and the gaps of an earlier audit."""
     gaps = {f"energy_gap/{row.layer}": row.gap for row in before}
     for name, titles in PICTURES.items():
-        runs.save_figure(
-            runs.draw_history(history, titles, gaps), folder / name
-        )
+        figure = runs.draw_history(history, titles, gaps)
+        runs.save_figure(figure, folder / name)
 
 
 def run(

@@ -269,9 +269,8 @@ def embedding_of(model: Any, path: str | Path = "") -> Any:
             raise ValueError("its shapes are those of something else")
         return network
     except (ValueError, TypeError, AttributeError) as error:
-        raise runs.UserError(
-            f"{path} is no embedding of images. Give one that was trained here."
-        ) from error
+        problem = f"{path} is no embedding of images."
+        raise runs.UserError(f"{problem} Give one trained here.") from error
 
 
 def begin_with(model: Any, path: Path) -> None:
@@ -331,11 +330,9 @@ def scores_of(result: Verification) -> dict[str, float]:
 
 #: The class vectors, by the energy that embeddings of any length have.
 WATCHED = {
-    "power": 0,
-    "distance": "euclidean",
-    "half_space": False,
+    "power": 0, "distance": "euclidean", "half_space": False,
     "layers": ["head"],
-}
+}  # fmt: skip
 
 
 def compile_model(model: Any, options: Options, total_steps: int) -> None:

@@ -78,25 +78,21 @@ def test_table_and_titles(found, tmp_path):
     assert values[0] == "conv<1>&"
 
 
-def test_nothing_comes_from_elsewhere(found, tmp_path):
+def test_all_that_is_named_is_in_the_page(found, tmp_path):
     text = page_of(found, tmp_path)
+    assert text == page_of(found, tmp_path)
     page = Page(text)
+    assert len(set(page.ids)) == len(page.ids)
     assert all(address.startswith("#") for address in page.addresses)
+    used = re.findall(r"url\(#([^)]*)\)", text)
+    used += [address[1:] for address in page.addresses]
+    assert used
+    assert set(used) <= set(page.ids)
     assert "link" not in page.tags
     # Names of the SVG format are no addresses that are loaded.
     elsewhere = re.sub(r'xmlns(:\w+)?="[^"]*"', "", text)
     assert "http" not in elsewhere
     assert "@import" not in text
-
-
-def test_identifiers_are_unique_and_found(found, tmp_path):
-    text = page_of(found, tmp_path)
-    page = Page(text)
-    assert len(set(page.ids)) == len(page.ids)
-    used = re.findall(r"url\(#([^)]*)\)", text)
-    used += [address[1:] for address in page.addresses]
-    assert used
-    assert set(used) <= set(page.ids)
 
 
 def test_pictures_have_words_and_the_colour_of_the_text(found, tmp_path):
@@ -141,10 +137,6 @@ def test_summary_without_gaps_and_angles(tmp_path):
     assert "nan" not in text
     assert "Largest gap" not in text
     assert "Nearest two" not in text
-
-
-def test_the_same_audit_gives_the_same_file(found, tmp_path):
-    assert page_of(found, tmp_path) == page_of(found, tmp_path)
 
 
 def test_older_page_stays_if_the_new_one_fails(found, tmp_path, monkeypatch):

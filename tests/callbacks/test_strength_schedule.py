@@ -8,16 +8,8 @@ from keras import layers
 import keras_mhe
 from keras_mhe import MHE
 from keras_mhe.callbacks import StrengthSchedule
-from keras_mhe.regularizers import (
-    AddedRegularizer,
-    CompressiveMHE,
-    Covering,
-    GramDeterminant,
-    Polarization,
-    Separation,
-    Uniformity,
-)
 from keras_mhe.regularizers._scheduled import ScheduledRegularizer
+from support.float_dtypes import L2, REGULARIZERS
 from support.tensors import as_float, total
 from support.ways import COMPILED_WAYS
 
@@ -72,27 +64,15 @@ def test_losses_of_epochs(way):
     )
 
 
-@pytest.mark.parametrize(
-    "term",
-    [
-        MHE(2.0),
-        MHE.from_reference("half_mhe", "1"),
-        MHE.from_reference("gan"),
-        CompressiveMHE(2.0, dim=3),
-        Covering(2.0),
-        GramDeterminant(2.0),
-        Polarization(2.0),
-        Separation(2.0),
-        Uniformity(2.0),
-        AddedRegularizer(None, MHE(1.0) + Separation(2.0)),
-    ],
-    ids=lambda term: type(term).__name__,
-)
-def test_every_regularizer(term):
+@pytest.mark.parametrize("name", REGULARIZERS)
+def test_every_regularizer(name):
+    term = REGULARIZERS[name]
     weights = RNG.normal(size=(6, 5)).astype("float32")
     scheduled = ScheduledRegularizer(term)
     scheduled.factor = 0.25
-    expected = 0.25 * as_float(term(weights))
+    has_decay = name in {"AddedRegularizer", "RegularizerSum"}
+    decay = as_float(L2(weights)) if has_decay else 0.0
+    expected = decay + 0.25 * (as_float(term(weights)) - decay)
     assert as_float(scheduled(weights)) == pytest.approx(expected, rel=1e-5)
 
 

@@ -1,9 +1,5 @@
 """The CIFAR-100 program: a tiny run of it, and its parts."""
 
-import subprocess
-import sys
-import time
-
 import keras
 import numpy as np
 import pytest
@@ -53,23 +49,6 @@ def test_a_run_fills_its_folder_and_is_not_run_again(tmp_path, capsys):
     assert run(tmp_path, *METHOD) == 0
     assert "finished before" in capsys.readouterr().out
     assert before == {p: p.stat().st_mtime_ns for p in folder.glob("[!.]*")}
-
-
-@pytest.mark.slow
-def test_a_run_that_is_killed_goes_on(tmp_path):
-    options = [*SMALL, "--epochs=9", f"--output={tmp_path}"]
-    command = [sys.executable, cifar100.__file__, *options]
-    with subprocess.Popen(command) as program:
-        while not list(tmp_path.glob(f"*/{runs.MODEL}")):
-            assert program.poll() is None
-            time.sleep(0.01)
-        program.kill()
-    (folder,) = tmp_path.iterdir()
-    assert not (folder / runs.METRICS).exists()
-    assert cifar100.main(options) == 0
-    assert runs.read_json(folder / runs.METRICS)["steps"] == 9 * 2
-    assert len(runs.read_history(folder)["loss"]) == 9
-    assert runs.load_model(folder / runs.MODEL).built
 
 
 @pytest.mark.slow

@@ -57,14 +57,10 @@ def error_of(capsys):
     return line
 
 
-def test_table(saved, capsys):
+def test_options(saved, capsys):
     model, path = saved
     assert run("audit", path) == 0
     assert capsys.readouterr().out == f"{keras_mhe.audit(model)}\n"
-
-
-def test_options(saved, capsys):
-    model, path = saved
     arguments = (
         "audit", "--layers", "hid*", "--layers", "classes", path,
         "--power", "1", "--distance", "angular",
@@ -120,10 +116,6 @@ def test_fail_above(saved, capsys):
         f"keras-mhe: {worst.layer}: gap {largest:.3f}, not at most "
         f"{largest - 1e-3:g}\n"
     )
-
-
-def test_neurons_that_are_not_finite_fail(saved, capsys):
-    model, path = saved
     model.layers[0].kernel.assign(np.full((8, 12), np.nan, "float32"))
     model.save(path)
     assert run("audit", path, "--fail-above", "1e9") == 3

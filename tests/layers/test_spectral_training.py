@@ -208,16 +208,6 @@ def test_frozen_and_folded_layers_in_fit():
         assert_same_weights(layer, weights)
 
 
-def test_training_goes_on_after_loading(tmp_path):
-    model = compiled_model()
-    fit(model)
-    model.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
-    fit(model)
-    fit(loaded)
-    assert_same_weights(loaded, model, atol=1e-5)
-
-
 #: Which of the layers, and on PyTorch the model too, are computed again.
 SCOPES = {"one": {"mode": "list_of_layers", "layer_names": ["first"]}}
 if BACKEND == "torch":

@@ -12,15 +12,9 @@ from keras import layers, ops, regularizers
 
 import keras_mhe
 from keras_mhe import MHE, regularize, unregularize
-from keras_mhe.regularizers import (
-    CompressiveMHE,
-    Covering,
-    GramDeterminant,
-    Polarization,
-    Separation,
-    Uniformity,
-)
+from keras_mhe.regularizers import Separation
 from support import numpy_reference
+from support.float_dtypes import REGULARIZERS as TERMS
 from support.tensors import as_float, total
 
 
@@ -278,17 +272,8 @@ def one_warning():
 
 @pytest.mark.parametrize(
     "term",
-    [
-        MHE(1.0, neuron_axis=(1, 2)),
-        MHE.from_reference("half_mhe", "1"),
-        MHE.from_reference("gan"),
-        CompressiveMHE(1.0, dim=3),
-        Covering(1.0),
-        GramDeterminant(1.0),
-        Polarization(1.0),
-        Separation(1.0),
-        Uniformity(1.0),
-    ],
+    [term for term in TERMS.values() if not hasattr(term, "regularizers")]
+    + [MHE(1.0, neuron_axis=(1, 2))],
     ids=lambda term: type(term).__name__,
 )
 @pytest.mark.usefixtures("one_warning")

@@ -179,7 +179,6 @@ def test_compiled(form, compiler):
         ({"steps": 0}, "`steps` must be an integer >= 1"),
         ({"rate": 0.0}, "`rate` must be a finite real number > 0"),
         ({"limit": np.nan}, "`limit` must be a real number"),
-        ({"power": -1}, "`power` must be a finite real number >= 0"),
         ({"groups": 5}, "`groups` must divide the number of neurons"),
         ({"neuron_axis": 3}, "`neuron_axis` must be in"),
     ],

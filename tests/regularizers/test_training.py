@@ -7,15 +7,13 @@ from keras import layers
 
 from keras_mhe import MHE
 from keras_mhe.regularizers import RegularizerSum
-from support.energies import evaluate
 from support.tensors import (
-    as_array,
     assert_same_weights,
     dtype_of,
     random_array,
     weights_of,
 )
-from support.ways import EAGER, WAYS
+from support.ways import COMPILED_WAYS, EAGER
 
 IMAGES = random_array(32, 6, 6, 2)
 LABELS = np.random.default_rng(0).integers(0, 3, 32)
@@ -86,18 +84,11 @@ def test_every_way_gives_the_same_weights(way):
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", COMPILED_WAYS)
 def test_mixed_precision(policy, way):
     model = model_of(policy)
-    trained(model, **WAYS[way])
+    trained(model, **COMPILED_WAYS[way])
     assert {dtype_of(loss) for loss in model.losses} == {"float32"}
-
-
-@pytest.mark.skipif(
-    keras.backend.backend() == "torch", reason="compiles for half a minute"
-)
-def test_mixed_float16_jit():
-    trained(model_of("mixed_float16"), jit_compile=True)
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
@@ -120,26 +111,3 @@ def test_pure_short_weights(dtype):
     model = model_of(dtype)
     trained(model, rate=0.01, epochs=3)
     assert model.layers[0].kernel.dtype == dtype
-
-
-@pytest.mark.parametrize(
-    "form",
-    [
-        {"power": 0},
-        {"power": 1, "half_space": True},
-        {"power": 2, "distance": "angular"},
-    ],
-    ids=str,
-)
-def test_energy_falls_in_fifty_steps(form):
-    hidden = layers.Dense(12, kernel_regularizer=MHE(1.0, **form))
-    model = keras.Sequential([keras.Input((8,)), hidden, layers.Dense(1)])
-    kernel = hidden.kernel
-    # Neurons that begin close to each other.
-    kernel.assign(1.0 + 0.3 * random_array(8, 12))
-    before = evaluate(as_array(kernel), **form).value
-    model.compile(keras.optimizers.Adam(0.02), "mse")
-    model.fit(random_array(50, 8), random_array(50, 1), batch_size=1, verbose=0)
-    assert model.optimizer.iterations == 50
-    after = evaluate(as_array(kernel), **form).value
-    assert after < before - 0.1 * abs(before)
