@@ -11,6 +11,7 @@ from keras_mhe.ops._energy.energy import energy_of
 from keras_mhe.ops._levels.bounds import lowest_pair
 from keras_mhe.ops._levels.random import mean_rise
 from keras_mhe.ops._pairs.form import EnergyForm
+from keras_mhe.ops._pairs.indices import checked_indices
 from keras_mhe.ops._pairs.neurons import (
     Directions,
     float_tensor,
@@ -116,6 +117,7 @@ def gap_of(
     columns = neuron_columns(ops.stop_gradient(weights), form.neuron_axis)
     dim, num_neurons = ops.shape(columns)
     if others is not None:
+        others = checked_indices("others", others, num_neurons)
         columns = ops.take(columns, others, axis=1)
     living = living_neurons(columns, form)
     if others is not None:
@@ -167,9 +169,9 @@ def levels_of_living(
         raise ValueError(
             "A gap needs a finite energy of random directions, so `power` "
             f"below {dim - 1}, the dimension of the neurons minus 1. Lower "
-            "`power`, or give `limit` in place of `gap`, or "
-            f'`units="energy"`. Received: power={form.power}, '
-            f"dimension {dim}."
+            '`power`, or do without a gap: a regularizer has `units="energy"`, '
+            f"a constraint `limit`. Received: power={form.power}, dimension "
+            f"{dim}."
         )
     meet = living > 1.0
     count = ops.where(meet, living, 2.0)

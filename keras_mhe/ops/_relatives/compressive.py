@@ -76,8 +76,10 @@ def compressive_energy(
         units: `"energy"`, or `"gap"`, the `hyperspherical_gap` of the
             projected neurons: 0 at the proven minimum in `dim` dimensions, 1
             for random directions there. Random projections make random
-            directions of orthogonal neurons; a gap below 1 is a fit to these
-            projections. Defaults to `"energy"`.
+            directions of orthogonal neurons, so a gap below 1 is a fit to
+            these projections. That of random neurons is 1 only where `dim` is
+            far below their number of entries, and larger otherwise. Defaults
+            to `"energy"`.
 
     Returns:
         Scalar float32 tensor (float64 for float64 weights). Its gradient can
