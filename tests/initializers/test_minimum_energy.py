@@ -220,6 +220,7 @@ def test_configuration(initializer):
         ({"steps": 0}, "`steps` must be an integer >= 1"),
         ({"power": -1}, "`power` must be a finite real number >= 0"),
         ({"seed": 1.5}, "`seed` must be an integer >= 0"),
+        ({"groups": 4}, "`groups` must divide the number of neurons"),
         ({"neuron_axis": 2}, "`neuron_axis` must be in"),
     ],
 )

@@ -196,6 +196,8 @@ def test_neurons_that_are_on_no_sphere():
         plots.sphere(np.eye(4))
     with pytest.raises(ValueError, match=r"`before` must have .*before.shape"):
         plots.sphere(np.eye(3), before=np.eye(4))
+    with pytest.raises(ValueError, match="`neuron_axis` must be an integer"):
+        plots.sphere(np.eye(3), neuron_axis=0.5)
     with pytest.raises(ValueError, match="`half_space` must be True or False"):
         plots.sphere(np.eye(3), half_space="no")
 

@@ -220,9 +220,11 @@ def test_features_of_a_batch(kind, reference, way):
         (KoLeo, {"block_size": 0}, "`block_size` must be 'auto' or an int"),
         (CompressiveMHE, {"units": "gaps"}, "`units` must be one of"),
         (Uniformity, {"precision": 21}, "`precision` must be a real number in"),
+        (Polarization, {"starts": 0}, "`starts` must be an integer >= 1"),
         (Polarization, {"distance": "cos"}, "`distance` must be"),
         (Covering, {"steps": -1}, "`steps` must be an integer >= 0"),
         (CompressiveMHE, {"num_projections": 0}, "`num_projections` must be"),
+        (CompressiveMHE, {"projection": "pca"}, "`projection` must be one"),
     ],
 )
 def test_wrong_arguments(make, arguments, message):
