@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_mhe._typing import Tensor
-from keras_mhe.ops._pairs.tiles import cosines_of
+from keras_mhe.ops._pairs.columns import cosines_of
 
 #: Cosines of a tile, one tile alive at a time.
 _TILE_SIZE = 2**22

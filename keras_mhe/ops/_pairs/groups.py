@@ -5,12 +5,12 @@ from keras import ops
 from keras_mhe import _backend
 from keras_mhe._typing import Tensor
 from keras_mhe._validation import check_axes, check_groups, check_integer
+from keras_mhe.ops._pairs.columns import Columns, cosines_of, own_scales
 from keras_mhe.ops._pairs.neurons import (
     float_tensor,
     neuron_columns,
     unit_columns,
 )
-from keras_mhe.ops._pairs.tiles import Columns, cosines_of, own_scales
 
 
 def grouped_units(

@@ -5,19 +5,14 @@ from keras import ops
 from keras_mhe import _backend, _numerics
 from keras_mhe._typing import Tensor
 from keras_mhe._validation import check_block_size, check_boolean
+from keras_mhe.ops._pairs.columns import Columns, cosines_of
 from keras_mhe.ops._pairs.groups import (
     by_group,
     directions_of,
     have_direction,
 )
 from keras_mhe.ops._pairs.neurons import sum_of_entries
-from keras_mhe.ops._pairs.tiles import (
-    Columns,
-    choose_tile,
-    cosines_of,
-    from_blocks,
-    to_blocks,
-)
+from keras_mhe.ops._pairs.tiles import choose_tile, from_blocks, to_blocks
 
 #: Below every cosine.
 _NO_NEIGHBOR = -2.0

@@ -7,6 +7,7 @@ through `arccos`, `log` or a negative power.
 
 import dataclasses
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,9 @@ from keras import ops
 from keras_mhe import _backend, _numerics
 from keras_mhe._typing import Tensor
 from keras_mhe._validation import DISTANCES, check_choice, check_real
+
+#: Maps cosines to the values of the pairs' energy and to its slopes.
+PairEnergy = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)

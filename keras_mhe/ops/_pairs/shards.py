@@ -12,23 +12,18 @@ from keras import ops
 
 from keras_mhe import _backend
 from keras_mhe._typing import Tensor
+from keras_mhe.ops._pairs.all_pairs import table_sum
+from keras_mhe.ops._pairs.anchors import table_of_anchors
+from keras_mhe.ops._pairs.columns import Columns, cosines_of, own_scales
 from keras_mhe.ops._pairs.neurons import tangent
-from keras_mhe.ops._pairs.tiles import (
-    Columns,
-    PairEnergy,
-    cosines_of,
-    from_blocks,
-    own_scales,
-    table_of_anchors,
-    table_sum,
-    to_blocks,
-)
+from keras_mhe.ops._pairs.potentials import PairEnergy
+from keras_mhe.ops._pairs.tiles import from_blocks, to_blocks
 
 
 def sharded_table_of_all_pairs(
     shards: Any, columns: Columns, pair_energy: PairEnergy, tile: int
 ) -> tuple[Tensor, Tensor]:
-    """`_tiles.table_of_all_pairs` of columns spread over devices.
+    """`table_of_all_pairs` of columns spread over devices.
 
     Args:
         shards: What `_backend.device_shards` returned.

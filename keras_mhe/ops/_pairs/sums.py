@@ -1,8 +1,8 @@
 """Sums of a potential over pairs of directions, with their gradients.
 
 What stands here is which pairs there are, in full and in half space, and how
-many. How their table is cut into tiles is the business of `tiles`, and of
-`shards` for columns on several devices.
+many. What a table of them costs is the business of `all_pairs` and `anchors`,
+and of `shards` for columns on several devices.
 """
 
 from typing import Any
@@ -11,20 +11,18 @@ from keras import ops
 
 from keras_mhe import _backend, _numerics
 from keras_mhe._typing import Tensor
+from keras_mhe.ops._pairs.all_pairs import table_of_all_pairs
+from keras_mhe.ops._pairs.anchors import table_of_anchors
+from keras_mhe.ops._pairs.columns import Columns
 from keras_mhe.ops._pairs.form import EnergyForm
+from keras_mhe.ops._pairs.groups import by_group
 from keras_mhe.ops._pairs.neurons import Directions, tangent
-from keras_mhe.ops._pairs.potentials import Potential
+from keras_mhe.ops._pairs.potentials import PairEnergy, Potential
 from keras_mhe.ops._pairs.shards import (
     sharded_table_of_all_pairs,
     sharded_table_of_anchors,
 )
-from keras_mhe.ops._pairs.tiles import (
-    Columns,
-    PairEnergy,
-    choose_tile,
-    table_of_all_pairs,
-    table_of_anchors,
-)
+from keras_mhe.ops._pairs.tiles import choose_tile, from_blocks
 
 
 def sum_over_pairs(
@@ -64,13 +62,12 @@ def sum_over_pairs(
         if own_slopes is not None:
             own_slopes = ops.reshape(own_slopes, (groups, -1))
         total, gradient = table_of_all_pairs(
-            columns.each(lambda part: _grouped(part, groups)),
+            columns.each(lambda part: by_group(part, groups)),
             pair_energy,
             tile,
             own_slopes,
         )
-        gradient = ops.moveaxis(gradient, 0, -2)
-        gradient = ops.reshape(gradient, ops.shape(columns.vectors))
+        gradient = from_blocks(gradient, columns.size)
     elif tile is not None and (
         shards := _backend.device_shards(columns.vectors)
     ):
@@ -219,13 +216,6 @@ def _tile_of_part(tile: int, shards: Any, columns: Columns) -> int:
     dim, size = ops.shape(columns.vectors)
     num_columns: int = size // shards.count
     return choose_tile(tile, num_columns, dim=dim) or num_columns
-
-
-def _grouped(part: Tensor, groups: int) -> Tensor:
-    """Moves the blocks of the last axis to the front."""
-    *leading, size = ops.shape(part)
-    stack = ops.reshape(part, (*leading, groups, size // groups))
-    return ops.moveaxis(stack, -2, 0)
 
 
 def _taken(part: Tensor, indices: Tensor) -> Tensor:
