@@ -13,7 +13,7 @@ from keras_mhe._validation import (
     check_real,
 )
 from keras_mhe.ops import limit_spectral_norm
-from keras_mhe.ops._spectral import MODES
+from keras_mhe.ops._spectral.singular_values import MODES
 
 
 @register("SpectralNorm")

@@ -13,7 +13,7 @@ from keras_mhe._neurons.registry import KernelAxes
 from keras_mhe._typing import KerasObject, Tensor
 from keras_mhe._validation import axes_of_rank
 from keras_mhe.ops import power_iteration, rayleigh_quotient
-from keras_mhe.ops._spectral import divided_by_norm
+from keras_mhe.ops._spectral.power_iteration import divided_by_norm
 
 #: Iterations on the initial kernel, as in PyTorch's parametrisation.
 _INITIAL_ITERATIONS = 15

@@ -20,10 +20,12 @@ from keras_mhe.ops._relatives.nearest import (
     minimal_angles,
     separation,
 )
-from keras_mhe.ops._spectral import (
-    limit_spectral_norm,
+from keras_mhe.ops._spectral.power_iteration import (
     power_iteration,
     rayleigh_quotient,
+)
+from keras_mhe.ops._spectral.singular_values import (
+    limit_spectral_norm,
     singular_values,
 )
 from keras_mhe.ops._spheres import project_to_sphere

@@ -10,7 +10,7 @@ from keras_mhe.ops import (
     rayleigh_quotient,
     singular_values,
 )
-from keras_mhe.ops._spectral import divided_by_norm
+from keras_mhe.ops._spectral.power_iteration import divided_by_norm
 from support.gradients import MODES, value_and_grad
 from support.numpy_reference import neuron_matrix, power_iterated
 from support.published import published
