@@ -49,6 +49,6 @@ def test_published_energy(key, model_name, output_layer, mode):
 def test_published_energy_in_tiles(key, model_name, output_layer, monkeypatch):
     # Of 24 neurons: none of the published kernels is large enough by itself.
     monkeypatch.setattr(
-        "keras_mhe.ops._energy.energy.choose_tile", lambda *_, **__: 24
+        "keras_mhe.ops._energy.means.choose_tile", lambda *_, **__: 24
     )
     assert_published(key, model_name, output_layer, FASTEST)

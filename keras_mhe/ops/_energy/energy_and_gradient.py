@@ -6,7 +6,7 @@ from keras import ops
 from keras_mhe import _backend, _numerics
 from keras_mhe._typing import Tensor
 from keras_mhe._validation import check_groups
-from keras_mhe.ops._energy.energy import tile_of_all
+from keras_mhe.ops._energy.means import tile_of_all
 from keras_mhe.ops._pairs.form import EnergyForm
 from keras_mhe.ops._pairs.neurons import (
     Directions,
