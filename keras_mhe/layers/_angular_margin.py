@@ -1,25 +1,21 @@
 """The base of all angular-margin heads: a classifier that sees angles only."""
 
-import inspect
 import math
-import warnings
-from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_mhe import _backend, _numerics
+from keras_mhe import _backend
 from keras_mhe._neurons.registry import register_neurons
 from keras_mhe._registration import register
 from keras_mhe._typing import Tensor
 from keras_mhe._validation import check_integer, check_real
-from keras_mhe.layers._inputs import (
-    check_can_be_labels,
-    check_one_label_each,
-    checked_labels,
-    features_and_labels,
-    features_shape,
+from keras_mhe.layers._head import Head
+from keras_mhe.layers._head_energy import (
+    checked_energy,
+    checked_schedule,
+    energy_factor,
 )
 from keras_mhe.ops import cosines
 from keras_mhe.ops._heads.logits import is_target, with_margin
@@ -31,7 +27,7 @@ from keras_mhe.ops._heads.sampling import (
 
 
 @register("AngularMargin")
-class AngularMargin(keras.layers.Layer):  # type: ignore[misc]
+class AngularMargin(Head):
     """Classifier on the hypersphere, by itself without a margin.
 
     The logit of a class is `scale * cos(t)`, with the angle `t` between the
@@ -162,77 +158,30 @@ class AngularMargin(keras.layers.Layer):  # type: ignore[misc]
         kernel_constraint: Any = None,
         **kwargs: Any,
     ) -> None:
-        # Cosines need float32, of features and of class vectors.
-        super().__init__(autocast=False, **kwargs)
-        self.units = check_integer("units", units, at_least=1)
+        super().__init__(
+            units,
+            kernel_initializer=kernel_initializer,
+            kernel_regularizer=kernel_regularizer,
+            kernel_constraint=kernel_constraint,
+            **kwargs,
+        )
         self.scale = check_real("scale", scale, above=0)
-        self.energy = _energy(energy)
+        self.energy = checked_energy(energy)
         self.energy_start = check_integer(
             "energy_start", energy_start, at_least=0
         )
         self.energy_warmup = check_integer(
             "energy_warmup", energy_warmup, at_least=0
         )
-        self.energy_schedule = _schedule(energy_schedule)
-        if energy_schedule is not None and (energy_start or energy_warmup):
-            raise ValueError(
-                "`energy_schedule` stands in place of `energy_start` and "
-                "`energy_warmup`. Received: energy_schedule="
-                f"{energy_schedule}, energy_start={energy_start}, "
-                f"energy_warmup={energy_warmup}."
-            )
+        self.energy_schedule = checked_schedule(
+            energy_schedule, energy_start, energy_warmup
+        )
         self.sample_rate = check_real(
             "sample_rate", sample_rate, above=0, at_most=1
         )
         self.seed = seed
         if self.sample_rate < 1.0:
             self.seed_generator = keras.random.SeedGenerator(seed)
-        self._has_warned = False
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
-        self.kernel_constraint = keras.constraints.get(kernel_constraint)
-
-    def build(self, input_shape: Any) -> None:
-        """Makes the class vectors and the step counter."""
-        dim = features_shape(input_shape)[-1]
-        self.kernel = self.add_weight(
-            name="kernel",
-            shape=(dim, self.units),
-            dtype=self._logits_dtype,
-            initializer=self.kernel_initializer,
-            regularizer=self.kernel_regularizer,
-            constraint=self.kernel_constraint,
-            autocast=False,
-        )
-        # Replicas count each for themselves: where they had to agree, they
-        # would wait for each other inside of `call`, and Keras, which keeps
-        # the losses of all in one list, would mix them up.
-        self.step = keras.Variable(
-            "zeros",
-            shape=(),
-            dtype="int32",
-            trainable=False,
-            autocast=False,
-            aggregation="only_first_replica",
-            synchronization="on_read",
-            name="step",
-        )
-
-    def call(
-        self, inputs: Any, labels: Any = None, training: bool | None = None
-    ) -> Tensor:
-        """Returns logits, with a margin for training with labels."""
-        features, labels = features_and_labels(inputs, labels)
-        features_shape(features.shape)
-        dtype = _numerics.computation_dtype(self.kernel)
-        features = ops.cast(features, dtype)
-        if labels is None or not training:
-            if training:
-                self._warn_of_missing_labels()
-            return self.logits(features)
-        labels = checked_labels(labels, self.units)
-        check_one_label_each(features.shape[0], labels.shape[0])
-        return self._training_logits(features, labels, self._count())
 
     def logits(self, features: Tensor) -> Tensor:
         """Returns the plain logits, shape `(batch, units)`."""
@@ -270,40 +219,12 @@ class AngularMargin(keras.layers.Layer):  # type: ignore[misc]
     def add_losses(self, features: Tensor) -> None:
         """Adds what a subclass has beside its logits to a training step."""
 
-    def compute_output_shape(self, input_shape: Any) -> tuple[Any, ...]:
-        """Returns `(batch, units)`."""
-        return (*features_shape(input_shape)[:-1], self.units)
-
-    def compute_output_spec(
-        self, inputs: Any, labels: Any = None, training: bool | None = None
-    ) -> keras.KerasTensor:
-        """Returns the logits' shape and dtype."""
-        features, labels = features_and_labels(inputs, labels)
-        if labels is not None:
-            dtype = keras.backend.standardize_dtype(labels.dtype)
-            check_can_be_labels(labels.shape, dtype, self.units)
-        shape = self.compute_output_shape(features.shape)
-        return keras.KerasTensor(shape, dtype=self._logits_dtype)
-
-    def rematerialized_call(
-        self, layer_call: Callable[..., Tensor], *args: Any, **kwargs: Any
-    ) -> Callable[..., Tensor]:
-        """Returns what `keras.RematScope` calls in place of `call`."""
-        if not _backend.SEES_RECOMPUTATION:  # And would count it as a step.
-            return layer_call
-        recomputed: Callable[..., Any] = super().rematerialized_call(
-            layer_call, *args, **kwargs
-        )
-        return recomputed
-
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments as plain JSON values."""
         schedule = self.energy_schedule
         if schedule is not None:
             schedule = keras.optimizers.schedules.serialize(schedule)
-        config: dict[str, Any] = super().get_config()
-        return config | {
-            "units": self.units,
+        return super().get_config() | {
             "scale": self.scale,
             "energy": keras.regularizers.serialize(self.energy),
             "energy_start": self.energy_start,
@@ -311,43 +232,13 @@ class AngularMargin(keras.layers.Layer):  # type: ignore[misc]
             "energy_schedule": schedule,
             "sample_rate": self.sample_rate,
             "seed": self.seed,
-            "kernel_initializer": keras.initializers.serialize(
-                self.kernel_initializer
-            ),
-            "kernel_regularizer": keras.regularizers.serialize(
-                self.kernel_regularizer
-            ),
-            "kernel_constraint": keras.constraints.serialize(
-                self.kernel_constraint
-            ),
         }
 
     @property
-    def _logits_dtype(self) -> str:
-        return "float64" if self.variable_dtype == "float64" else "float32"
-
-    def _warn_of_missing_labels(self) -> None:
-        """Warns once, unless there is nothing to miss."""
+    def _needs_labels(self) -> bool:
+        """Whether a training step differs from other calls."""
         is_plain = type(self) is AngularMargin and self.energy is None
-        if self._has_warned or (is_plain and self.sample_rate == 1.0):
-            return
-        self._has_warned = True
-        warnings.warn(
-            f"`{type(self).__name__}` {self.name!r} is in training without "
-            "labels: no margin, no energy, and no step is counted. Call it "
-            "with labels, as `head(features, labels)`, in a model that takes "
-            "both.",
-            stacklevel=2,
-        )
-
-    def _count(self) -> Tensor:
-        """Counts a training step, and returns how many came before it."""
-        if _backend.is_recomputing():
-            return self.step - 1
-        # A tensor of its own, which the assignment does not change.
-        done = self.step + 1
-        self.step.assign(done)
-        return done - 1
+        return not is_plain or self.sample_rate < 1.0
 
     def _training_logits(
         self, features: Tensor, labels: Tensor, step: Tensor
@@ -361,7 +252,13 @@ class AngularMargin(keras.layers.Layer):  # type: ignore[misc]
             drawn = draw_classes(self.units, num_drawn, self.seed_generator)
         if self.energy is not None:
             energy = self.energy(self.kernel, anchors=labels, others=drawn)
-            factor = ops.cast(self._energy_factor(step), energy.dtype)
+            factor = energy_factor(
+                step,
+                self.energy_schedule,
+                self.energy_start,
+                self.energy_warmup,
+            )
+            factor = ops.cast(factor, energy.dtype)
             self.add_loss(_backend.loss_summand(factor * energy))
         self.add_losses(features)
         if drawn is None:
@@ -375,42 +272,6 @@ class AngularMargin(keras.layers.Layer):  # type: ignore[misc]
             margin=lambda cosine: self.margin_of(cosine, step),
         )
 
-    def _energy_factor(self, step: Tensor) -> Tensor:
-        """Returns what multiplies the energy's strength at a step."""
-        if self.energy_schedule is not None:
-            return self.energy_schedule(step)
-        done = ops.cast(step - self.energy_start + 1, "float32")
-        return ops.clip(done / max(self.energy_warmup, 1), 0.0, 1.0)
-
 
 # One neuron for each class, also in the heads that are subclasses.
 register_neurons(AngularMargin, "kernel", regularizer="kernel_regularizer")
-
-
-def _energy(value: Any) -> Any:
-    """Returns an `MHE`, or `None`."""
-    energy = keras.regularizers.get(value)
-    if energy is None:
-        return None
-    takes_anchors = "anchors" in inspect.signature(energy).parameters
-    fits = takes_anchors and energy.neuron_axis in (-1, 1)
-    if not fits or energy.groups != 1:
-        raise ValueError(
-            "`energy` must be a `keras_mhe.MHE` with `neuron_axis=-1`, the "
-            f"axis of the classes, and `groups=1`. Received: energy={value!r}."
-            " Anything else may be a `kernel_regularizer`."
-        )
-    return energy
-
-
-def _schedule(value: Any) -> Any:
-    """Returns a `LearningRateSchedule`, or `None`."""
-    if isinstance(value, dict):
-        value = keras.optimizers.schedules.deserialize(value)
-    schedule = keras.optimizers.schedules.LearningRateSchedule
-    if value is not None and not isinstance(value, schedule):
-        raise ValueError(
-            "`energy_schedule` must be a keras.optimizers.schedules."
-            f"LearningRateSchedule. Received: energy_schedule={value!r}."
-        )
-    return value

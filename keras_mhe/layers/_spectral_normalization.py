@@ -1,28 +1,33 @@
 """Spectral normalization as a parametrisation of another layer's kernels."""
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
-from keras import ops
 
 from keras_mhe import _backend
-from keras_mhe._neurons.registry import KernelAxes, kernel_axes
 from keras_mhe._registration import register
 from keras_mhe._typing import KerasObject, Tensor
 from keras_mhe._validation import (
     axes_config,
-    axes_of_rank,
-    check_axes,
     check_boolean,
     check_integer,
     check_keras_3,
 )
+from keras_mhe.layers._kernels_to_normalize import (
+    checked_kernels,
+    kernels_to_normalize,
+)
+from keras_mhe.layers._other_weights import (
+    called_with,
+    leave_out_of_remat,
+    plain_copy,
+)
+from keras_mhe.layers._recomputation import StatefulCall
 from keras_mhe.layers._singular_vectors import SingularVectors, are_held
 
 
 @register("SpectralNormalization")
-class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
+class SpectralNormalization(StatefulCall, keras.layers.Wrapper):  # type: ignore[misc]
     """Computes a layer with its kernel divided by its spectral norm.
 
     A parametrisation: the stored kernel `W` of the wrapped layer stays as it
@@ -143,7 +148,7 @@ class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
             dtype=getattr(policy, "variable_dtype", None),
             **kwargs,
         )
-        self.kernels = None if kernels is None else _checked_kernels(kernels)
+        self.kernels = None if kernels is None else checked_kernels(kernels)
         self.supports_masking = layer.supports_masking
         self._vectors: tuple[SingularVectors, ...] = ()
 
@@ -160,46 +165,12 @@ class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
     def build(self, input_shape: Any = None) -> None:
         """Builds the wrapped layer and the vectors of its kernels."""
         super().build(input_shape)
-        # What `keras.RematScope` computes again it would with raw kernels.
-        for layer in self.layer._flatten_layers():
-            layer.rematerialized_call = _as_it_is
+        leave_out_of_remat(self.layer)
         self._vectors = tuple(
             SingularVectors(self.layer, axes, self.add_weight)
-            for axes in self._find_kernels()
+            for axes in kernels_to_normalize(self.layer, self.kernels)
         )
         self.built = True
-
-    def _find_kernels(self) -> list[KernelAxes]:
-        if self.kernels is None:
-            found = [
-                axes
-                for axes in kernel_axes(self.layer)
-                if not axes.path.endswith("recurrent_kernel")
-            ]
-            if not found:
-                raise ValueError(
-                    "`kernels` must name the kernels of a "
-                    f"{type(self.layer).__name__} layer, for example "
-                    "kernels={'kernel': -1}. Received: kernels=None."
-                )
-            return found
-        found = [KernelAxes(*item) for item in self.kernels.items()]
-        for axes in found:
-            try:
-                shape = axes.variable(self.layer).shape
-            except AttributeError as error:
-                raise ValueError(
-                    "`kernels` must name weights of the wrapped layer. "
-                    f"Received: {axes.path!r} for a "
-                    f"{type(self.layer).__name__} layer."
-                ) from error
-            axes_of_rank(axes.neuron_axis, shape, f"kernels[{axes.path!r}]")
-        if len({id(axes.variable(self.layer)) for axes in found}) < len(found):
-            raise ValueError(
-                "`kernels` must name each kernel once. "
-                f"Received: kernels={self.kernels}."
-            )
-        return found
 
     def call(
         self,
@@ -222,41 +193,17 @@ class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
                 if moves
                 else vectors.normalized()
             )
-        variables = self.layer.variables
-        # All of them, since the scope hides those of the scopes around it.
-        with keras.StatelessScope(
-            [(v, normalized.get(id(v), v.value)) for v in variables],
-            collect_losses=True,
-        ) as scope:
-            given = dict(scope.state_mapping)
-            outputs = self.layer(inputs, *args, **kwargs)
-        if set(scope.state_mapping) != set(given):
-            raise ValueError(
-                f"The {type(self.layer).__name__} layer changed a variable "
-                "that is not its own. Give it a `keras.random.SeedGenerator` "
-                "instead of Keras' global seed."
-            )
-        for loss in scope.losses:
+        outputs, losses, changes = called_with(
+            self.layer, normalized, inputs, *args, **kwargs
+        )
+        for loss in losses:
             # A copy, since the wrapped layer claims the tensor as its own.
             self.add_loss(loss + 0.0)
         if _backend.is_recomputing():  # The first call did the rest.
             return outputs
-        for variable in variables:
-            value = scope.get_current_value(variable)
-            if value is not given[id(variable)]:
-                variable.assign(value)
+        for variable, value in changes:
+            variable.assign(value)
         return outputs
-
-    def rematerialized_call(
-        self, layer_call: Callable[..., Any], *args: Any, **kwargs: Any
-    ) -> Callable[..., Any]:
-        """Returns what `keras.RematScope` calls in place of `call`."""
-        if not _backend.SEES_RECOMPUTATION:  # And would move the vectors.
-            return layer_call
-        recomputed: Callable[..., Any] = super().rematerialized_call(
-            layer_call, *args, **kwargs
-        )
-        return recomputed
 
     def normalized_kernels(self) -> list[Tensor]:
         """Returns what the layer computes with at inference, `W / sigma`.
@@ -312,17 +259,7 @@ class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
             id(vectors.kernel): kernel
             for vectors, kernel in zip(self._vectors, kernels, strict=True)
         }
-        config = self.layer.get_config()
-        for name in config:
-            is_of_weight = name != "activity_regularizer"
-            if is_of_weight and name.endswith(("_regularizer", "_constraint")):
-                config[name] = None
-        folded = type(self.layer).from_config(config)
-        folded.build_from_config(self.layer.get_build_config())
-        for new, old in zip(folded.weights, self.layer.weights, strict=True):
-            # A copy, since JAX' trainer deletes arrays that it has replaced.
-            new.assign(normalized.get(id(old), ops.copy(old.value)))
-        return folded
+        return plain_copy(self.layer, normalized)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Returns the wrapped layer's."""
@@ -353,22 +290,3 @@ class SpectralNormalization(keras.layers.Wrapper):  # type: ignore[misc]
                 path: axes_config(axis) for path, axis in self.kernels.items()
             },
         }
-
-
-def _as_it_is(
-    layer_call: Callable[..., Any], *args: Any, **kwargs: Any
-) -> Callable[..., Any]:
-    return layer_call
-
-
-def _checked_kernels(kernels: Any) -> dict[str, int | tuple[int, ...]]:
-    is_named = isinstance(kernels, dict) and kernels
-    if not is_named or not all(isinstance(path, str) for path in kernels):
-        raise ValueError(
-            "`kernels` must be a dictionary from attributes of the layer to "
-            f"axes, such as {{'kernel': -1}}. Received: kernels={kernels!r}."
-        )
-    return {
-        path: check_axes(axis, f"kernels[{path!r}]")
-        for path, axis in kernels.items()
-    }
