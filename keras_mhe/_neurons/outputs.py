@@ -4,7 +4,7 @@ from collections.abc import Hashable, Iterator
 
 import keras
 
-from keras_mhe._neurons.kernels import places_of
+from keras_mhe._neurons.places import places_of
 from keras_mhe._neurons.registry import is_known
 from keras_mhe._neurons.walk import named_layers, unwrapped
 from keras_mhe._typing import KerasObject

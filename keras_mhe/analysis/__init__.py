@@ -4,7 +4,8 @@ Levels and bounds are mathematics that constraints and initializers use too, so
 they are at home in `ops`.
 """
 
-from keras_mhe._neurons.kernels import NeuronKernel, neuron_kernels
+from keras_mhe._neurons.kernel import NeuronKernel
+from keras_mhe._neurons.kernels import neuron_kernels
 from keras_mhe._neurons.registry import register_neurons
 from keras_mhe.analysis._angles import optimal_angles, random_angle_density
 from keras_mhe.analysis._audit import Audit, audit, audit_features

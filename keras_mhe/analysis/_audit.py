@@ -8,11 +8,8 @@ from typing import Any
 
 from keras import ops
 
-from keras_mhe._neurons.kernels import (
-    NeuronKernel,
-    layers_not_known,
-    neuron_kernels,
-)
+from keras_mhe._neurons.kernel import NeuronKernel
+from keras_mhe._neurons.kernels import layers_not_known, neuron_kernels
 from keras_mhe._neurons.walk import chosen_names
 from keras_mhe._text import printable
 from keras_mhe._typing import KerasObject, Tensor

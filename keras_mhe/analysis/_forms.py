@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from keras_mhe._neurons.computed import factors
-from keras_mhe._neurons.kernels import NeuronKernel
+from keras_mhe._neurons.kernel import NeuronKernel
 from keras_mhe._neurons.outputs import output_kernels
 from keras_mhe._typing import KerasObject
 from keras_mhe.layers import AngularMargin

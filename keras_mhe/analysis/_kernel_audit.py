@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_mhe import _numerics
-from keras_mhe._neurons.kernels import NeuronKernel
+from keras_mhe._neurons.kernel import NeuronKernel
 from keras_mhe._typing import Tensor
 from keras_mhe.analysis._forms import plain_form, words_of
 from keras_mhe.analysis._living import Living, energies_of_living

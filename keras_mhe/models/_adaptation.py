@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from keras_mhe._neurons.computed import factors, has_known_weight
-from keras_mhe._neurons.kernels import Place
+from keras_mhe._neurons.places import Place
 from keras_mhe._neurons.registry import KernelAxes
 from keras_mhe._typing import KerasObject
 from keras_mhe.regularizers import AddedRegularizer, RegularizerSum

@@ -1,39 +1,23 @@
 """Regularizers on the kernels of a model that exists already."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import keras
 
 from keras_mhe._compilation import compile_anew
-from keras_mhe._neurons.kernels import Place, places
 from keras_mhe._neurons.outputs import has_graph, output_kernels
+from keras_mhe._neurons.places import Place, places
 from keras_mhe._neurons.walk import (
     check_model,
     chosen_names,
     models_inside,
 )
 from keras_mhe._typing import KerasObject
-from keras_mhe.models._adaptation import (
-    describe,
-    for_kernel,
-    held,
-    idle_terms,
-    lack_a_gap,
-    names,
-    of_last_axis,
-    present,
-    put,
-    weights_of,
-)
-from keras_mhe.models._rows import RegularizedKernel, RegularizedKernels
-from keras_mhe.models._saving import are_saved
+from keras_mhe.models._adaptation import for_kernel, held, present, put
+from keras_mhe.models._outcomes import Outcome, notes_on, reasons, report
+from keras_mhe.models._rows import RegularizedKernels
 from keras_mhe.regularizers import AddedRegularizer
-from keras_mhe.regularizers._terms import neuron_terms_of
-
-#: All pairs of more neurons take seconds in each step.
-_MANY_NEURONS = 10_000
 
 
 def regularize(
@@ -126,7 +110,7 @@ def regularize(
             wanted = last if is_last else hidden
             copy = _copy(place, wanted)
             copies.append((place, copy))
-            notes = _notes(place, copy, wanted)
+            notes = notes_on(place, copy, wanted)
             if is_last and not has_graph(model):
                 notes.insert(0, "last in model.layers")
             note = "; ".join(notes)
@@ -134,11 +118,12 @@ def regularize(
     if not copies:
         raise ValueError(
             "`model` must have a kernel that can get the regularizer. "
-            f"Received: model {model.name!r} with {_reasons(outcomes)}."
+            f"Received: model {model.name!r} with {reasons(outcomes)}."
         )
     for place, copy in copies:
         put(place, copy)
-    return _report(model, outcomes, is_added=True)
+    _compile_anew(model)
+    return report(model, outcomes, is_added=True)
 
 
 def unregularize(
@@ -181,16 +166,8 @@ def unregularize(
         if is_done:
             put(place, added.before)
         outcomes.append(Outcome(place, is_done, place.reason))
-    return _report(model, outcomes, is_added=False)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What was done at a place."""
-
-    place: Place
-    is_done: bool
-    note: str
+    _compile_anew(model)
+    return report(model, outcomes, is_added=False)
 
 
 def _checked(name: str, regularizer: Any) -> Any:
@@ -227,64 +204,6 @@ def _copy(place: Place, regularizer: Any) -> AddedRegularizer:
     return AddedRegularizer(before, added, place.layer)
 
 
-def _notes(
-    place: Place, regularizer: AddedRegularizer, wanted: Any
-) -> list[str]:
-    """What there is to know where a regularizer is put."""
-    notes, before = [], present(place)
-    if isinstance(before, AddedRegularizer):
-        notes.append(f"replaced {describe(before.added)}")
-    neuron_terms = neuron_terms_of(regularizer)
-    if place.kernel is None:
-        notes.append("not built yet")
-    elif not any(weight.trainable for weight in weights_of(place)):
-        notes.append("frozen: without effect until it is trainable")
-    elif place.has_lora:
-        where = "on W + scale * A B" if neuron_terms else "on both factors"
-        notes.append(f"LoRA: {where}")
-    if place.kernel is not None and lack_a_gap(wanted, place.kernel.dim):
-        entries = f"neurons of {place.kernel.dim} entries"
-        notes.append(f"energy: {entries} have no gap at this power")
-    assert place.axes is not None
-    fixed = of_last_axis(regularizer, place.axes)
-    if fixed:
-        notes.append(f"{names(fixed)} takes the last axis for the neurons")
-    if neuron_terms and place.num_neurons > _MANY_NEURONS:
-        pairs = f"all pairs of {place.num_neurons:,} neurons"
-        notes.append(f"slow: {pairs}; see `anchors`")
-    return notes
-
-
-def _reasons(outcomes: Sequence[Outcome]) -> str:
-    named = [f"{outcome.place.name}: {outcome.note}" for outcome in outcomes]
-    more = f" and {len(named) - 5} more" if len(named) > 5 else ""
-    return (", ".join(named[:5]) + more) if named else "no layers with weights"
-
-
-def _report(
-    model: KerasObject, outcomes: Sequence[Outcome], is_added: bool
-) -> RegularizedKernels:
+def _compile_anew(model: KerasObject) -> None:
     for inner in models_inside(model):
         compile_anew(inner)
-    added = [o.place for o in outcomes if o.is_done and is_added]
-    saved = dict(zip(map(id, added), are_saved(model, added), strict=True))
-    rows = []
-    for outcome in outcomes:
-        place, kernel = outcome.place, outcome.place.kernel
-        notes = [outcome.note]
-        idle = idle_terms(place)
-        if idle:
-            notes.append(f"LoRA: {names(idle)} without effect")
-        rows.append(
-            RegularizedKernel(
-                layer=place.name,
-                num_neurons=None if kernel is None else kernel.num_neurons,
-                groups=None if kernel is None else kernel.groups,
-                dim=None if kernel is None else kernel.dim,
-                done=outcome.is_done,
-                regularizer=describe(present(place)),
-                saved=saved.get(id(place)),
-                note="; ".join(filter(None, notes)),
-            )
-        )
-    return RegularizedKernels(rows)

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_mhe._neurons.kernels import Place
+from keras_mhe._neurons.places import Place
 from keras_mhe._typing import KerasObject
 from keras_mhe.models._adaptation import held, hold
 from keras_mhe.regularizers._terms import neuron_terms_of
