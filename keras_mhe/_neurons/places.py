@@ -17,13 +17,6 @@ from keras_mhe._neurons.walk import has_matrices, named_layers, own_weights
 from keras_mhe._typing import KerasObject
 from keras_mhe._validation import axes_of_rank, check_groups
 
-def _misfit(weight: str, layer: KerasObject, error: Exception) -> ValueError:
-    return ValueError(
-        f"What `register_neurons` was told{weight} must fit the "
-        f"{type(layer).__name__} layer {layer.name!r}. Received: {error}"
-    )
-
-
 _NOT_BUILT = "not built yet: build it first"
 
 
@@ -131,6 +124,13 @@ def _kernel(
         raise _misfit(f" of {axes.path!r}", layer, error) from error
     return NeuronKernel(
         name, variable, axes.neuron_axis, axes.groups, layer, axes.path
+    )
+
+
+def _misfit(weight: str, layer: KerasObject, error: Exception) -> ValueError:
+    return ValueError(
+        f"What `register_neurons` was told{weight} must fit the "
+        f"{type(layer).__name__} layer {layer.name!r}. Received: {error}"
     )
 
 
