@@ -309,10 +309,11 @@ def run(
     draw(model, hidden, classifier, folder)
     logits = model.predict(images.x_test, batch_size=500, verbose=0)
     history = runs.read_history(folder)
+    last = {name: float(values[-1]) for name, values in history.items()}
     metrics = {
         "test_accuracy": float(np.mean(logits.argmax(-1) == images.y_test)),
-        "train_accuracy": float(history["accuracy"][-1]),
-        "energy_gap": float(history["energy_gap"][-1]),
+        "train_accuracy": last["accuracy"],
+        **{n: value for n, value in last.items() if n.startswith("energy_gap")},
         "best_val_accuracy": float(history["val_accuracy"].max()),
         "steps": int(model.optimizer.iterations),
         "images": images.source,

@@ -61,7 +61,8 @@ def read_methods(folders: tuple[Path, ...]) -> list[Method]:
         key = repr(sorted(settings.items()))
         method = methods.setdefault(key, Method(settings, {}, []))
         method.metrics[seed] = runs.read_json(place / runs.METRICS)
-        method.histories.append(runs.read_history(place))
+        if (place / runs.HISTORY).exists():  # Numbers that were kept have none.
+            method.histories.append(runs.read_history(place))
     if not methods:
         raise UserError(f"{', '.join(map(str, folders))}: no finished run.")
     return list(methods.values())
@@ -126,8 +127,8 @@ def table_of(methods: list[Method], labels: list[str], metrics: Any) -> str:
 def draw(methods: list[Method], labels: list[str], metric: str) -> Figure:
     """Draws a metric of each seed, and mean and range of each curve."""
     histories = [h for method in methods for h in method.histories]
-    common = set.intersection(*map(set, histories))
-    curves = [n for n in histories[0] if n in common and "/" not in n]
+    names = [n for n in (histories or [{}])[0] if "/" not in n]
+    curves = [n for n in names if all(n in history for history in histories)]
     columns = 4
     count = -(-(len(curves) + 1) // columns)
     figure = Figure(figsize=(4.2 * columns, 3.4 * count), layout="constrained")
@@ -146,6 +147,8 @@ def draw(methods: list[Method], labels: list[str], metric: str) -> Figure:
     grid[0].set_title(title, fontsize="medium")
     for axes, name in zip(grid[1:], curves, strict=False):
         for index, method in enumerate(methods):
+            if not method.histories:
+                continue
             length = min(len(history[name]) for history in method.histories)
             all_runs = np.stack([h[name][:length] for h in method.histories])
             epochs = 1 + np.arange(length)
@@ -169,8 +172,8 @@ def work(options: Options) -> None:
     """Reads, prints, writes and draws."""
     methods = read_methods(options.folders)
     labels = labels_of(methods)
-    some = next(iter(methods[0].metrics.values()))
-    numbers = [n for n, v in some.items() if isinstance(v, int | float)]
+    some = next(iter(methods[0].metrics.values())).items()
+    numbers = [n for n, v in some if isinstance(v, int | float) if "/" not in n]
     metrics = list(options.metrics) or numbers
     table = table_of(methods, labels, metrics)
     folder = options.output or options.folders[0]
