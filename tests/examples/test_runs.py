@@ -287,7 +287,7 @@ def test_comparison_is_paired_over_seeds(tmp_path):
     for seed, (one, other) in enumerate(pairs):
         write_run(tmp_path, "a", seed, one)
         write_run(tmp_path, "b$\\frac$", seed, other)
-    for history in tmp_path.glob(f"b*/{runs.HISTORY}"):
+    for history in tmp_path.glob(f"a*/{runs.HISTORY}"):
         history.unlink()  # As where numbers are kept.
     assert compare.main([str(tmp_path)]) == 0
     assert (tmp_path / "comparison.md").read_text().splitlines() == [
