@@ -182,8 +182,20 @@ def test_norms_do_not_matter(function, size):
 COMPILED = [mode for mode in ("xla", "aot") if mode in ALL_MODES]
 
 
+#: What others of them compile too.
+COMPILED_LIKE_OTHERS = [minimal_angles, koleo, polarization, ALL[-3], ALL[-1]]
+
+
 @pytest.mark.parametrize("mode", COMPILED)
-@pytest.mark.parametrize("function", ALL)
+@pytest.mark.parametrize(
+    "function",
+    [
+        pytest.param(one, marks=[pytest.mark.slow])
+        if one in COMPILED_LIKE_OTHERS
+        else one
+        for one in ALL
+    ],
+)
 def test_compiled(function, mode):
     kernel = kernel_of((4, 5))
     eager = value_and_grad(function, kernel)

@@ -196,7 +196,15 @@ def energy_of(form, mode, **options):
     ("name", "mode"),
     [
         *((name, FASTEST) for name in FORMS),
-        *(("half-epsilon", mode) for mode in ALL_MODES if mode != FASTEST),
+        *(
+            pytest.param(
+                "half-epsilon",
+                mode,
+                marks=[pytest.mark.slow] if mode == "dynamic" else [],
+            )
+            for mode in ALL_MODES
+            if mode != FASTEST
+        ),
     ],
 )
 def test_all_neurons_drawn_are_the_anchor_form(name, mode, block_size):
