@@ -57,6 +57,7 @@ def check_real(
     """
     low, high = max(at_least, above), min(at_most, below)
     if is_real(value) and low <= value <= high:
+        # These ends are not in the range; by default they are infinite.
         is_end = value in (above, below)
         if not is_end or (math.isinf(value) and not finite):
             return float(value)
